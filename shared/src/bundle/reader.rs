@@ -1,0 +1,255 @@
+//! Opening a bundle: names, sizes and hashes are checked before anything is believed.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Seek};
+
+use sha2::{Digest, Sha256};
+use zip::ZipArchive;
+
+use crate::bundle::{COMPARISON, MANIFEST, MAX_ENTRIES, MAX_TOTAL_BYTES, SIM_RUN, WORKLOAD, bare, real_run_name};
+use crate::compare;
+use crate::schema::comparison::{CompareOptions, Comparison};
+use crate::schema::{
+    DataError, Folder, Manifest, Run, Workload, check_version, hex, load_run, load_workload, read_document, read_json,
+};
+
+/// An open bundle, or a zip of bare run directories made by hand.
+pub struct BundleReader<R: Read + Seek> {
+    zip: ZipArchive<R>,
+    names: Vec<String>,
+    manifest: Option<Manifest>,
+    hashes: BTreeMap<String, (u64, String)>,
+    /// Role folder (`real_run`, `sim_run`, `workload`) to the prefix it has in this zip.
+    places: BTreeMap<String, String>,
+}
+
+impl<R: Read + Seek> BundleReader<R> {
+    /// Reads the directory of the zip and its manifest; nothing else is unpacked yet.
+    ///
+    /// # Errors
+    /// Not a zip, cut off, hostile (absolute or climbing names, doubles, too many or too large
+    /// entries), a manifest that does not fit, or no run inside.
+    pub fn open(input: R) -> Result<Self, DataError> {
+        let mut zip = ZipArchive::new(input).map_err(|error| not_a_zip(&error))?;
+        let names = check_entries(&mut zip)?;
+        let mut bundle = BundleReader { zip, names, manifest: None, hashes: BTreeMap::new(), places: BTreeMap::new() };
+        if let Some(bytes) = read_document(&mut bundle.folder(""), MANIFEST)? {
+            let version: serde_json::Value = read_json(MANIFEST, &bytes)?;
+            check_version(MANIFEST, version.get("schema_version").and_then(serde_json::Value::as_str))?;
+            let manifest: Manifest = read_json(MANIFEST, &bytes)?;
+            bundle.check_manifest(&manifest)?;
+            bundle.manifest = Some(manifest);
+        } else {
+            bundle.places = bare::find(&mut bundle)?;
+        }
+        Ok(bundle)
+    }
+
+    /// The manifest; `None` for a zip made by hand.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.manifest.as_ref()
+    }
+
+    /// Names of all entries, as the zip has them.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// A folder inside the bundle, by role.
+    pub fn folder(&mut self, role: &str) -> ZipFolder<'_, R> {
+        let prefix = match self.places.get(role) {
+            Some(prefix) => prefix.clone(),
+            None if role.is_empty() => String::new(),
+            None => format!("{role}/"),
+        };
+        ZipFolder { bundle: self, name: role.to_owned(), prefix }
+    }
+
+    /// The stored comparison; for a zip made by hand it is computed from the runs, under a notice
+    /// wherever they differ or do not say.
+    ///
+    /// # Errors
+    /// Broken files, or runs that cannot be paired.
+    pub fn comparison(&mut self) -> Result<Comparison, DataError> {
+        let file = format!("{COMPARISON}/comparison.json");
+        if self.manifest.is_some() {
+            let bytes = read_document(&mut self.folder(COMPARISON), "comparison.json")?
+                .ok_or_else(|| DataError::new(&file, "is missing from the bundle"))?;
+            let version: serde_json::Value = read_json(&file, &bytes)?;
+            check_version(&file, version.get("schema_version").and_then(serde_json::Value::as_str))?;
+            return read_json(&file, &bytes);
+        }
+        self.recompute(&CompareOptions { allow_mismatch: true, ..CompareOptions::default() })
+    }
+
+    /// Computes the comparison again from the raw rows.
+    ///
+    /// # Errors
+    /// Broken files, or runs that cannot be compared.
+    pub fn recompute(&mut self, options: &CompareOptions) -> Result<Comparison, DataError> {
+        let mut real = Vec::new();
+        for index in 0.. {
+            let role = real_run_name(index);
+            if !self.has(&role, "request_metrics.csv") {
+                break;
+            }
+            real.push(load_run(&mut self.folder(&role))?);
+        }
+        if real.is_empty() {
+            return Err(DataError::new("real_run/request_metrics.csv", "is missing from the bundle"));
+        }
+        let sim = self.sim_run()?;
+        let workload = self.workload()?;
+        compare::compare(&real, &sim, workload.as_ref(), options).map_err(|refusal| match refusal {
+            compare::Refusal::Data(error) => error,
+            other => DataError::new("bundle", other.to_string()),
+        })
+    }
+
+    /// The compared real run.
+    ///
+    /// # Errors
+    /// When it is missing or broken.
+    pub fn real_run(&mut self) -> Result<Run, DataError> {
+        load_run(&mut self.folder(&real_run_name(0)))
+    }
+
+    /// The simulated run.
+    ///
+    /// # Errors
+    /// When it is missing or broken.
+    pub fn sim_run(&mut self) -> Result<Run, DataError> {
+        load_run(&mut self.folder(SIM_RUN))
+    }
+
+    /// The workload, when the bundle has one.
+    ///
+    /// # Errors
+    /// When it is broken.
+    pub fn workload(&mut self) -> Result<Option<Workload>, DataError> {
+        if !self.has(WORKLOAD, "trace_lengths.csv") {
+            return Ok(None);
+        }
+        load_workload(&mut self.folder(WORKLOAD)).map(|(_, workload)| Some(workload))
+    }
+
+    fn has(&mut self, role: &str, file: &str) -> bool {
+        let prefix = self.folder(role).prefix;
+        self.zip.index_for_name(&format!("{prefix}{file}")).is_some()
+    }
+
+    fn check_manifest(&mut self, manifest: &Manifest) -> Result<(), DataError> {
+        for file in &manifest.files {
+            if self.zip.index_for_name(&file.path).is_none() {
+                return Err(DataError::new(&file.path, "is in the manifest but not in the zip")
+                    .with_hint("the bundle was changed or cut after it was made"));
+            }
+            self.hashes.insert(file.path.clone(), (file.bytes, file.sha256.clone()));
+        }
+        let extra = self.names.iter().find(|name| *name != MANIFEST && !self.hashes.contains_key(*name));
+        match extra {
+            None => Ok(()),
+            Some(name) => Err(DataError::new(name, "is in the zip but not in the manifest")
+                .with_hint("the bundle was changed after it was made")),
+        }
+    }
+}
+
+/// One folder of an open bundle.
+pub struct ZipFolder<'a, R: Read + Seek> {
+    bundle: &'a mut BundleReader<R>,
+    name: String,
+    prefix: String,
+}
+
+impl<R: Read + Seek> Folder for ZipFolder<'_, R> {
+    fn name(&self) -> String {
+        if self.name.is_empty() { "bundle".to_owned() } else { self.name.clone() }
+    }
+
+    fn open<'b>(&'b mut self, file: &str) -> Result<Option<Box<dyn Read + 'b>>, DataError> {
+        let path = format!("{}{file}", self.prefix);
+        let Some(index) = self.bundle.zip.index_for_name(&path) else { return Ok(None) };
+        let expected = self.bundle.hashes.get(&path).cloned();
+        let entry = self
+            .bundle
+            .zip
+            .by_index(index)
+            .map_err(|error| DataError::new(&path, format!("cannot be unpacked: {error}")))?;
+        let size = entry.size();
+        Ok(Some(Box::new(Checked { inner: entry, left: size, hash: Sha256::new(), expected, is_done: false })))
+    }
+}
+
+/// Reads an entry, never more than it declared, and compares size and hash with the manifest at its end.
+struct Checked<R: Read> {
+    inner: R,
+    left: u64,
+    hash: Sha256,
+    expected: Option<(u64, String)>,
+    is_done: bool,
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.is_done || out.is_empty() {
+            return Ok(0);
+        }
+        let count = self.inner.read(out)?;
+        let invalid = |problem: &str| io::Error::new(io::ErrorKind::InvalidData, problem.to_owned());
+        self.left = match self.left.checked_sub(count as u64) {
+            Some(left) => left,
+            None => return Err(invalid("unpacks to more than the zip declares")),
+        };
+        if self.expected.is_some() {
+            self.hash.update(&out[..count]);
+        }
+        if count == 0 {
+            self.is_done = true;
+            if self.left > 0 {
+                return Err(invalid("is cut off"));
+            }
+            let found = hex(&std::mem::take(&mut self.hash).finalize());
+            if self.expected.as_ref().is_some_and(|(_, sha256)| *sha256 != found) {
+                return Err(invalid("does not have the SHA-256 that the manifest gives: it was changed"));
+            }
+        }
+        Ok(count)
+    }
+}
+
+fn not_a_zip(error: &zip::result::ZipError) -> DataError {
+    DataError::new("bundle", format!("is not a zip that can be read: {error}"))
+        .with_hint("a bundle is the .zip that `fidelio bundle` writes; a download may have been cut off")
+}
+
+/// Checks names and sizes before anything is unpacked, and returns the names. (Of entries that share
+/// a name the zip library keeps the last; the manifest's hash then decides whether it is the right one.)
+fn check_entries<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<Vec<String>, DataError> {
+    if zip.len() > MAX_ENTRIES {
+        let problem = format!("has {} entries, more than the {MAX_ENTRIES} a bundle may have", zip.len());
+        return Err(DataError::new("bundle", problem));
+    }
+    if zip.is_empty() {
+        return Err(DataError::new("bundle", "is an empty zip"));
+    }
+    let (mut total, mut names) = (0u64, Vec::with_capacity(zip.len()));
+    for index in 0..zip.len() {
+        let broken =
+            |error: zip::result::ZipError| DataError::new("bundle", format!("entry {index} cannot be read: {error}"));
+        let entry = zip.by_index_raw(index).map_err(broken)?;
+        let name = entry.name().map_err(broken)?.into_owned();
+        let climbs = name.split(['/', '\\']).any(|part| part == "..");
+        if climbs || name.starts_with('/') || name.contains(['\\', '\0', ':']) {
+            return Err(DataError::new("bundle", format!("holds an entry with an unsafe name, {name:?}"))
+                .with_hint("no bundle of ours has such names; do not unpack this file"));
+        }
+        total = total.saturating_add(entry.size());
+        if total > MAX_TOTAL_BYTES {
+            let problem = format!("unpacks to more than {} GiB", MAX_TOTAL_BYTES >> 30);
+            return Err(DataError::new("bundle", problem).with_hint("it may be a zip bomb; do not unpack it"));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}

@@ -1,0 +1,118 @@
+//! A plotters drawing area with logical pixels: strokes, dashes, dots and words at any resolution.
+
+use plotters::coord::Shift;
+use plotters::drawing::{DrawingArea, DrawingAreaErrorKind};
+use plotters::element::{Circle, PathElement, Polygon};
+use plotters::prelude::DrawingBackend;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
+
+use crate::charts::FONT_FAMILY;
+
+/// What drawing on `DB` can fail with.
+pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+
+/// Draws in logical pixels on an area that has `scale` device pixels to each.
+pub(super) struct Brush<'a, DB: DrawingBackend> {
+    pub area: &'a DrawingArea<DB, Shift>,
+    pub scale: f64,
+    /// Backends differ in what a font size means: see `Look::text`.
+    pub text: f64,
+}
+
+impl<DB: DrawingBackend> Brush<'_, DB> {
+    fn device(&self, (x, y): (f64, f64)) -> (i32, i32) {
+        (libm::round(x * self.scale) as i32, libm::round(y * self.scale) as i32)
+    }
+
+    fn stroke(&self, color: RGBColor, width: f64) -> ShapeStyle {
+        color.stroke_width(libm::round(width * self.scale).max(1.0) as u32)
+    }
+
+    /// A solid line. Points that fall on one device pixel are drawn once.
+    pub fn line(&self, points: &[(f64, f64)], color: RGBColor, width: f64) -> Drawn<DB> {
+        let mut path: Vec<(i32, i32)> = points.iter().map(|point| self.device(*point)).collect();
+        path.dedup();
+        if path.len() < 2 {
+            return Ok(());
+        }
+        self.area.draw(&PathElement::new(path, self.stroke(color, width)))
+    }
+
+    /// A dashed line: `on` pixels drawn, `off` left out.
+    pub fn dashed(&self, points: &[(f64, f64)], color: RGBColor, width: f64, (on, off): (f64, f64)) -> Drawn<DB> {
+        dashes(points, on, off).iter().try_for_each(|dash| self.line(dash, color, width))
+    }
+
+    /// A faint filled shape.
+    pub fn shape(&self, points: &[(f64, f64)], color: RGBColor, opacity: f64) -> Drawn<DB> {
+        let mut path: Vec<(i32, i32)> = points.iter().map(|point| self.device(*point)).collect();
+        path.dedup();
+        self.area.draw(&Polygon::new(path, color.mix(opacity).filled()))
+    }
+
+    /// A dot ringed in `ring`.
+    pub fn dot(&self, at: (f64, f64), radius: f64, fill: RGBColor, ring: RGBColor) -> Drawn<DB> {
+        let device = |radius: f64| libm::round(radius * self.scale).max(1.0) as i32;
+        self.area.draw(&Circle::new(self.device(at), device(radius + 1.0), ring.filled()))?;
+        self.area.draw(&Circle::new(self.device(at), device(radius), fill.filled()))
+    }
+
+    /// A word at `at`, vertically centred on it.
+    pub fn word(&self, text: &str, at: (f64, f64), size: f64, color: RGBColor, anchor: HPos) -> Drawn<DB> {
+        let font = FontDesc::new(FontFamily::Name(FONT_FAMILY), size * self.scale * self.text, FontStyle::Normal);
+        let style = TextStyle::from(font).color(&color).pos(Pos::new(anchor, VPos::Center));
+        self.area.draw_text(text, &style, self.device(at))
+    }
+}
+
+/// Cuts a polyline into dashes by its length, so that the pattern is even on steep and flat parts.
+fn dashes(points: &[(f64, f64)], on: f64, off: f64) -> Vec<Vec<(f64, f64)>> {
+    let (mut all, mut dash) = (Vec::new(), Vec::new());
+    let (mut is_on, mut left) = (true, on);
+    for pair in points.windows(2) {
+        let ((mut x, mut y), (to_x, to_y)) = (pair[0], pair[1]);
+        if is_on && dash.is_empty() {
+            dash.push((x, y));
+        }
+        let mut length = libm::hypot(to_x - x, to_y - y);
+        while length > left {
+            let share = left / length;
+            (x, y, length) = (x + share * (to_x - x), y + share * (to_y - y), length - left);
+            dash.push((x, y));
+            if is_on {
+                all.push(std::mem::take(&mut dash));
+            }
+            is_on = !is_on;
+            left = if is_on { on } else { off };
+        }
+        left -= length;
+        if is_on {
+            dash.push((to_x, to_y));
+        }
+    }
+    if dash.len() > 1 {
+        all.push(dash);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dashes_go_round_corners_and_keep_their_pattern() {
+        let cut = dashes(&[(0.0, 0.0), (10.0, 0.0), (10.0, 10.0)], 6.0, 2.0);
+        assert_eq!(cut[0], [(0.0, 0.0), (6.0, 0.0)]);
+        assert_eq!(cut[1], [(8.0, 0.0), (10.0, 0.0), (10.0, 4.0)]);
+        assert_eq!(cut[2], [(10.0, 6.0), (10.0, 10.0)]);
+        assert_eq!(cut.len(), 3);
+    }
+
+    #[test]
+    fn a_line_of_no_length_has_no_dash_to_draw_wrong() {
+        assert!(dashes(&[(1.0, 1.0)], 6.0, 2.0).is_empty());
+        assert!(dashes(&[], 6.0, 2.0).is_empty());
+    }
+}

@@ -1,0 +1,105 @@
+//! Figures as files: SVG with its font inside, PNG at twice the size. Same comparison, same bytes.
+
+use plotters::prelude::{IntoDrawingArea, SVGBackend};
+
+use crate::charts::theme::FONT_WOFF2;
+use crate::charts::{Axis, FONT_FAMILY, Look, Theme, draw_cdf};
+use crate::schema::comparison::MetricComparison;
+
+/// SVG coordinates to a logical pixel: plotters rounds to whole ones.
+const SVG_SCALE: u32 = 8;
+
+/// The CDF of `metric` as an SVG document of `width` × `height` pixels that needs no installed font.
+pub fn cdf_svg(metric: &MetricComparison, theme: Theme, axis: Axis, (width, height): (u32, u32)) -> String {
+    let mut drawing = String::new();
+    {
+        let size = (width * SVG_SCALE, height * SVG_SCALE);
+        let area = SVGBackend::with_string(&mut drawing, size).into_drawing_area();
+        let look = Look { theme, axis, scale: f64::from(SVG_SCALE), text: 1.24 };
+        draw_cdf(&area, metric, &look).and_then(|()| area.present()).expect("writing to a string cannot fail");
+    }
+    with_font_and_size(&drawing, width, height)
+}
+
+/// Replaces the opening tag: shown at `width` × `height`, whatever the coordinates inside, with the font.
+fn with_font_and_size(drawing: &str, width: u32, height: u32) -> String {
+    let body = drawing.split_once('>').map_or("", |(_, body)| body);
+    let (inner_width, inner_height) = (width * SVG_SCALE, height * SVG_SCALE);
+    let font = base64(FONT_WOFF2);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {inner_width} {inner_height}\">\n\
+         <style>@font-face{{font-family:{FONT_FAMILY};src:url(data:font/woff2;base64,{font})}}\
+         text{{font-family:{FONT_FAMILY},sans-serif}}</style>{body}"
+    )
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let part = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
+        let bits = part(0) << 16 | part(1) << 8 | part(2);
+        for place in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * place) & 63) as usize];
+            text.push(if place <= chunk.len() { digit as char } else { '=' });
+        }
+    }
+    text
+}
+
+/// The CDF of `metric` as a PNG of twice `width` × `height` pixels.
+#[cfg(feature = "native")]
+pub fn cdf_png(metric: &MetricComparison, theme: Theme, axis: Axis, (width, height): (u32, u32)) -> Vec<u8> {
+    // Drawn at four times the size and averaged to twice: the bitmap backend's thick lines are not smooth.
+    const DRAWN: u32 = 4;
+    let size = (width * DRAWN, height * DRAWN);
+    register_font();
+    let mut pixels = vec![0; (size.0 * size.1 * 3) as usize];
+    {
+        let area = plotters::prelude::BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
+        let look = Look { theme, axis, scale: f64::from(DRAWN), text: 1.21 };
+        draw_cdf(&area, metric, &look).and_then(|()| area.present()).expect("drawing in memory cannot fail");
+    }
+    encode_png(&halved(&pixels, size), (size.0 / 2, size.1 / 2))
+}
+
+#[cfg(feature = "native")]
+fn register_font() {
+    use plotters::style::{FontStyle, register_font};
+    let is_registered = register_font(FONT_FAMILY, FontStyle::Normal, crate::charts::theme::FONT_TTF).is_ok();
+    assert!(is_registered, "the embedded font is a font");
+}
+
+/// Each pixel the mean of two by two.
+#[cfg(feature = "native")]
+fn halved(pixels: &[u8], (width, height): (u32, u32)) -> Vec<u8> {
+    let row_bytes = width as usize * 3;
+    let mut halved = Vec::with_capacity(pixels.len() / 4);
+    for row in 0..height as usize / 2 {
+        for column in 0..width as usize / 2 {
+            let corner = 2 * row * row_bytes + 6 * column;
+            for channel in corner..corner + 3 {
+                let places = [channel, channel + 3, channel + row_bytes, channel + row_bytes + 3];
+                let sum: u16 = places.iter().map(|place| u16::from(pixels[*place])).sum();
+                halved.push(((sum + 2) / 4) as u8);
+            }
+        }
+    }
+    halved
+}
+
+#[cfg(feature = "native")]
+fn encode_png(pixels: &[u8], (width, height): (u32, u32)) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::High);
+    let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(pixels));
+    written.expect("the pixels are as many as the header says, and memory takes them");
+    bytes
+}
+
+#[cfg(test)]
+mod tests;

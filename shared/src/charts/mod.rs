@@ -1,0 +1,18 @@
+//! Figures: one drawing for SVG, PNG and the browser's canvas, and the one formatter of times.
+//!
+//! Knows comparisons and pixels; not files, windows or the browser.
+
+mod brush;
+mod cdf;
+mod export;
+mod scale;
+mod theme;
+mod units;
+
+pub use cdf::{CdfLayout, Look, cdf_summary, draw_cdf};
+#[cfg(feature = "native")]
+pub use export::cdf_png;
+pub use export::cdf_svg;
+pub use scale::{Axis, Scale};
+pub use theme::{FONT_FAMILY, Theme};
+pub use units::{Unit, format_duration, format_rate, format_signed_duration};

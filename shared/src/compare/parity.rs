@@ -1,0 +1,54 @@
+//! The parity gate: every setting a real run and its simulation must share, as each of them says it.
+
+use serde_json::Value;
+
+use crate::schema::comparison::{ParityRow, ParityState};
+use crate::schema::{Run, RunMeta};
+
+/// Settings that must match, with the other names tools give them.
+const SETTINGS: [(&str, &[&str]); 11] = [
+    ("policy", &["scheduler", "scheduler_type"]),
+    ("max_num_seqs", &["batch_size_cap"]),
+    ("max_num_batched_tokens", &["chunk_size"]),
+    ("long_prefill_token_threshold", &[]),
+    ("block_size", &[]),
+    ("num_blocks", &["num_gpu_blocks"]),
+    ("watermark_permille", &[]),
+    ("max_model_len", &[]),
+    ("max_in_flight", &[]),
+    ("tensor_parallel_size", &[]),
+    ("pipeline_parallel_size", &[]),
+];
+
+/// Compares what both runs say, the LLM first.
+pub fn parity(real: &Run, sim: &Run) -> Vec<ParityRow> {
+    let mut rows = vec![row("model", real.meta.model.clone(), sim.meta.model.clone())];
+    for (setting, aliases) in SETTINGS {
+        rows.push(row(setting, said(&real.meta, setting, aliases), said(&sim.meta, setting, aliases)));
+    }
+    rows
+}
+
+fn row(setting: &str, real: Option<String>, sim: Option<String>) -> ParityRow {
+    let state = match (&real, &sim) {
+        (Some(real), Some(sim)) if real == sim => ParityState::Matched,
+        (Some(_), Some(_)) => ParityState::Differs,
+        _ => ParityState::Unknown,
+    };
+    ParityRow { setting: setting.to_owned(), real, sim, state }
+}
+
+/// Looks in `params.scheduler` first, where ours are, then in `params` itself.
+fn said(meta: &RunMeta, setting: &str, aliases: &[&str]) -> Option<String> {
+    let places = [meta.params.get("scheduler").and_then(Value::as_object), Some(&meta.params)];
+    for place in places.into_iter().flatten() {
+        for name in std::iter::once(&setting).chain(aliases) {
+            match place.get(*name) {
+                Some(Value::String(text)) => return Some(text.clone()),
+                Some(value @ (Value::Number(_) | Value::Bool(_))) => return Some(value.to_string()),
+                _ => {}
+            }
+        }
+    }
+    None
+}

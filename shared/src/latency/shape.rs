@@ -1,0 +1,43 @@
+//! The size of a step as latency models see it: five sums over its items.
+
+use serde::{Deserialize, Serialize};
+
+use crate::serving::BatchItem;
+
+/// Sums over one batch. Attention work is counted in *pairs*: one query token reading one key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BatchShape {
+    /// Tokens of prefill items.
+    pub num_prefill_tokens: u64,
+    /// Prefill items.
+    pub num_prefill_seqs: u64,
+    /// Query-key pairs of the prefill items: `sum over items of n * start + n * (n + 1) / 2`.
+    pub prefill_pairs: u64,
+    /// Decode items (one token each).
+    pub num_decode_seqs: u64,
+    /// Tokens the decode items read, their own included: `sum of start + 1`.
+    pub context_tokens: u64,
+    /// Items that sample a token (rows of the output head).
+    pub num_sampled: u64,
+}
+
+impl BatchShape {
+    /// Counts one more item.
+    pub fn add(&mut self, item: &BatchItem) {
+        let (start, tokens) = (u64::from(item.start), u64::from(item.num_tokens));
+        if item.is_decode {
+            self.num_decode_seqs += 1;
+            self.context_tokens += start + 1;
+        } else {
+            self.num_prefill_seqs += 1;
+            self.num_prefill_tokens += tokens;
+            self.prefill_pairs += tokens * start + tokens * (tokens + 1) / 2;
+        }
+        self.num_sampled += u64::from(item.emits_token);
+    }
+
+    /// All tokens computed in the step.
+    pub fn num_tokens(&self) -> u64 {
+        self.num_prefill_tokens + self.num_decode_seqs
+    }
+}

@@ -1,0 +1,123 @@
+//! `steps.csv`: whole engine steps measured by batch shape, host and device apart.
+
+use std::io::{Read, Write};
+
+use crate::latency::BatchShape;
+use crate::schema::DataError;
+use crate::schema::table::TableReader;
+use crate::time::Nanos;
+
+/// One measured shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepProfileRow {
+    /// What was computed.
+    pub shape: BatchShape,
+    /// Times it was measured.
+    pub num_repeats: u32,
+    /// Median host time of a step.
+    pub host: Nanos,
+    /// Median device time of a step.
+    pub device: Nanos,
+    /// Fastest device time.
+    pub device_min: Nanos,
+    /// Slowest device time.
+    pub device_max: Nanos,
+    /// Kept out of the fit, to measure how well it predicts.
+    pub is_held_out: bool,
+}
+
+/// All measured shapes of one executor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepProfile {
+    /// In the order they were measured.
+    pub rows: Vec<StepProfileRow>,
+}
+
+const HEADER: [&str; 12] = [
+    "num_prefill_tokens",
+    "num_prefill_seqs",
+    "prefill_pairs",
+    "num_decode_seqs",
+    "context_tokens",
+    "num_sampled",
+    "num_repeats",
+    "host_ns",
+    "device_ns",
+    "device_min_ns",
+    "device_max_ns",
+    "is_held_out",
+];
+
+impl StepProfile {
+    /// Reads and checks a whole file.
+    ///
+    /// # Errors
+    /// The first broken cell, a shape that computes nothing, a zero time, or a file without rows.
+    pub fn read(file: &str, input: impl Read) -> Result<Self, DataError> {
+        let mut table = TableReader::new(file, input)?;
+        let mut columns = Vec::with_capacity(HEADER.len());
+        for name in HEADER {
+            columns.push(table.required(name)?);
+        }
+        let mut rows = Vec::new();
+        while table.next_row()? {
+            let cell = |index: usize| table.integer(columns[index]);
+            let row = StepProfileRow {
+                shape: BatchShape {
+                    num_prefill_tokens: cell(0)?,
+                    num_prefill_seqs: cell(1)?,
+                    prefill_pairs: cell(2)?,
+                    num_decode_seqs: cell(3)?,
+                    context_tokens: cell(4)?,
+                    num_sampled: cell(5)?,
+                },
+                num_repeats: table.small_integer(columns[6])?,
+                host: Nanos(cell(7)?),
+                device: Nanos(cell(8)?),
+                device_min: Nanos(cell(9)?),
+                device_max: Nanos(cell(10)?),
+                is_held_out: cell(11)? != 0,
+            };
+            if row.shape.num_tokens() == 0 {
+                return Err(table.error(columns[0], "the shape computes no token"));
+            }
+            if row.device == Nanos::ZERO {
+                return Err(table.error(columns[8], "a step cannot take no time: the measurement failed"));
+            }
+            rows.push(row);
+        }
+        if rows.iter().all(|row| row.is_held_out) {
+            return Err(DataError::new(file, "holds no measured shape to fit"));
+        }
+        Ok(StepProfile { rows })
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// When the output fails.
+    pub fn write(&self, output: impl Write) -> Result<(), DataError> {
+        let mut csv = csv::Writer::from_writer(output);
+        let fail = |error: csv::Error| DataError::new("steps.csv", format!("cannot write: {error}"));
+        csv.write_record(HEADER).map_err(fail)?;
+        for row in &self.rows {
+            let shape = row.shape;
+            let cells = [
+                shape.num_prefill_tokens,
+                shape.num_prefill_seqs,
+                shape.prefill_pairs,
+                shape.num_decode_seqs,
+                shape.context_tokens,
+                shape.num_sampled,
+                u64::from(row.num_repeats),
+                row.host.0,
+                row.device.0,
+                row.device_min.0,
+                row.device_max.0,
+                u64::from(row.is_held_out),
+            ];
+            csv.write_record(cells.map(|cell| cell.to_string())).map_err(fail)?;
+        }
+        csv.flush().map_err(|error| DataError::new("steps.csv", format!("cannot write: {error}")))
+    }
+}

@@ -1,0 +1,101 @@
+//! Reading whole artifacts from any folder of named files: a directory, or a part of a zip.
+
+use std::io::Read;
+
+use crate::schema::{DataError, Run, RunMeta, Workload, WorkloadMeta, read_requests, read_steps, read_tokens};
+
+/// Largest metadata document taken.
+pub const MAX_META_BYTES: u64 = 16 << 20;
+
+/// A folder of named files.
+pub trait Folder {
+    /// What errors call it.
+    fn name(&self) -> String;
+
+    /// Opens `file`, decompressed; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    fn open<'a>(&'a mut self, file: &str) -> Result<Option<Box<dyn Read + 'a>>, DataError>;
+}
+
+/// Reads a small document whole; `None` when it is not there.
+///
+/// # Errors
+/// When it cannot be read or is larger than [`MAX_META_BYTES`].
+pub fn read_document(folder: &mut dyn Folder, file: &str) -> Result<Option<Vec<u8>>, DataError> {
+    let path = format!("{}/{file}", folder.name());
+    let Some(input) = folder.open(file)? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    input
+        .take(MAX_META_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| DataError::new(&path, format!("cannot read: {error}")))?;
+    if bytes.len() as u64 > MAX_META_BYTES {
+        return Err(DataError::new(path, format!("is larger than {MAX_META_BYTES} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+/// Reads and checks a run directory.
+///
+/// # Errors
+/// A missing `request_metrics.csv`, or the first broken cell or invariant of any file.
+pub fn load_run(folder: &mut dyn Folder) -> Result<Run, DataError> {
+    let name = folder.name();
+    let meta = match read_document(folder, "run_meta.json")? {
+        Some(bytes) => RunMeta::read(&format!("{name}/run_meta.json"), &bytes)?,
+        None => RunMeta::default(),
+    };
+    let file = format!("{name}/request_metrics.csv");
+    let requests = match folder.open("request_metrics.csv")? {
+        Some(input) => read_requests(&file, input)?,
+        None => {
+            return Err(DataError::new(file, "is missing: this is not a run directory")
+                .with_hint("a run directory holds request_metrics.csv and, for ITL, token_metrics.csv"));
+        }
+    };
+    let num_requests = requests.len();
+    let tokens = match folder.open("token_metrics.csv")? {
+        Some(input) => Some(read_tokens(&format!("{name}/token_metrics.csv"), input, num_requests)?),
+        None => None,
+    };
+    let steps = match folder.open("step_metrics.csv")? {
+        Some(input) => Some(read_steps(&format!("{name}/step_metrics.csv"), input)?),
+        None => None,
+    };
+    Run::assemble(&name, meta, requests, tokens, steps)
+}
+
+/// Reads and checks a workload directory.
+///
+/// # Errors
+/// A missing table, the first broken cell or invariant, or rows that are not those the metadata hashed.
+pub fn load_workload(folder: &mut dyn Folder) -> Result<(WorkloadMeta, Workload), DataError> {
+    let name = folder.name();
+    let meta = match read_document(folder, "workload_meta.json")? {
+        Some(bytes) => WorkloadMeta::read(&format!("{name}/workload_meta.json"), &bytes)?,
+        None => WorkloadMeta::default(),
+    };
+    let missing = |file: &str| {
+        DataError::new(format!("{name}/{file}"), "is missing: this is not a workload directory")
+            .with_hint("a workload directory holds trace_lengths.csv and trace_intervals.csv")
+    };
+    let lengths_file = format!("{name}/trace_lengths.csv");
+    let mut rows = match folder.open("trace_lengths.csv")? {
+        Some(input) => crate::schema::read_lengths(&lengths_file, input)?,
+        None => return Err(missing("trace_lengths.csv")),
+    };
+    let times = match folder.open("trace_intervals.csv")? {
+        Some(input) => crate::schema::read_intervals(&format!("{name}/trace_intervals.csv"), input)?,
+        None => return Err(missing("trace_intervals.csv")),
+    };
+    let workload = Workload::join((&lengths_file, &mut rows), (&format!("{name}/trace_intervals.csv"), &times))?;
+    if let Some(recorded) = &meta.sha256
+        && *recorded != workload.sha256()
+    {
+        let problem = "the tables are not the ones this workload was made with: their hash differs";
+        return Err(DataError::new(format!("{name}/workload_meta.json"), problem).in_column("sha256"));
+    }
+    Ok((meta, workload))
+}

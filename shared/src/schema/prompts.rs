@@ -1,0 +1,63 @@
+//! `prompts.jsonl`: one JSON object a line, `prompt_id` and `text`.
+
+use std::io::{BufRead, BufReader, Read};
+
+use serde::{Deserialize, Serialize};
+
+use crate::schema::DataError;
+
+/// Longest line taken: a prompt of 16 MiB is a mistake, and an endless line must not fill memory.
+pub const MAX_PROMPT_LINE_BYTES: u64 = 16 << 20;
+
+/// One prompt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptRow {
+    /// Unique within the file.
+    pub prompt_id: String,
+    /// What the user asks, before any chat template.
+    pub text: String,
+    /// Output length of this prompt, when the file gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_decode_tokens: Option<u32>,
+}
+
+/// Reads and checks a whole file.
+///
+/// # Errors
+/// The first line that is not such an object, a prompt id twice, or a file without prompts.
+pub fn read_prompts(file: &str, input: impl Read) -> Result<Vec<PromptRow>, DataError> {
+    let mut reader = BufReader::new(input);
+    let mut prompts: Vec<PromptRow> = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let read = reader.by_ref().take(MAX_PROMPT_LINE_BYTES + 1).read_until(b'\n', &mut line);
+        let length = read.map_err(|error| DataError::new(file, error.to_string()).at_line(number))?;
+        if length == 0 {
+            break;
+        }
+        if length as u64 > MAX_PROMPT_LINE_BYTES {
+            let problem = format!("is longer than {MAX_PROMPT_LINE_BYTES} bytes");
+            return Err(DataError::new(file, problem).at_line(number));
+        }
+        let bytes = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
+        if bytes.is_empty() {
+            continue;
+        }
+        let prompt: PromptRow = serde_json::from_slice(bytes).map_err(|error| {
+            DataError::new(file, format!("is not a prompt: {error}"))
+                .at_line(number)
+                .with_hint("each line is {\"prompt_id\": \"…\", \"text\": \"…\"}")
+        })?;
+        if !seen.insert(prompt.prompt_id.clone()) {
+            let problem = format!("`{}` is there twice", prompt.prompt_id);
+            return Err(DataError::new(file, problem).at_line(number).in_column("prompt_id"));
+        }
+        prompts.push(prompt);
+    }
+    if prompts.is_empty() {
+        return Err(DataError::new(file, "holds no prompt"));
+    }
+    Ok(prompts)
+}

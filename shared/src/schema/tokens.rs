@@ -1,0 +1,183 @@
+//! `token_metrics.csv`: one row a token, kept as one time column grouped by request.
+
+use std::io::{Read, Write};
+
+use crate::schema::table::TableReader;
+use crate::schema::{DataError, write_error};
+use crate::time::Nanos;
+
+/// Token times of a run: request `r` owns `times[offsets[r]..offsets[r + 1]]`, in token order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TokenTimes {
+    offsets: Vec<usize>,
+    times: Vec<Nanos>,
+}
+
+impl TokenTimes {
+    /// Groups the times of `per_request`, one list a request in id order.
+    pub fn from_lists(per_request: &[Vec<Nanos>]) -> Self {
+        let mut tokens = TokenTimes { offsets: vec![0], times: Vec::new() };
+        for list in per_request {
+            tokens.times.extend_from_slice(list);
+            tokens.offsets.push(tokens.times.len());
+        }
+        tokens
+    }
+
+    /// Times of one request's tokens, non-decreasing; empty for a request that has none.
+    pub fn of(&self, request_id: u32) -> &[Nanos] {
+        let request = request_id as usize;
+        match self.offsets.get(request..request + 2) {
+            Some(range) => &self.times[range[0]..range[1]],
+            None => &[],
+        }
+    }
+
+    /// All tokens of the run.
+    pub fn num_tokens(&self) -> usize {
+        self.times.len()
+    }
+
+    /// Requests covered, whether they have tokens or not.
+    pub fn num_requests(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+}
+
+/// Reads and checks a whole file. Rows may come in any order (an engine writes them as they happen).
+///
+/// # Errors
+/// The first broken cell or invariant, by file, line and column: an id not below `num_requests`, an
+/// index twice or missing, a time that runs backwards, a latency that is not the difference.
+pub fn read_tokens(file: &str, input: impl Read, num_requests: usize) -> Result<TokenTimes, DataError> {
+    let mut table = TableReader::new(file, input)?;
+    let id = table.required("request_id")?;
+    let index = table.required("token_index")?;
+    let time = table.required("token_time_ns")?;
+    let latency = table.optional("token_latency_ns");
+
+    let mut ids: Vec<u32> = Vec::new();
+    let mut indices: Vec<u32> = Vec::new();
+    let mut times: Vec<u64> = Vec::new();
+    let mut latencies: Vec<u64> = Vec::new();
+    let mut counts = vec![0usize; num_requests];
+    while table.next_row()? {
+        let request = table.small_integer(id)?;
+        match counts.get_mut(request as usize) {
+            Some(count) => *count += 1,
+            None => {
+                let problem = format!("request {request} is not in request_metrics.csv (it has {num_requests})");
+                return Err(table.error(id, problem));
+            }
+        }
+        ids.push(request);
+        indices.push(table.small_integer(index)?);
+        times.push(table.integer(time)?);
+        if let Some(column) = latency {
+            latencies.push(table.optional_integer(column)?.unwrap_or(u64::MAX));
+        }
+    }
+    place(file, &counts, &ids, &indices, &times, &latencies)
+}
+
+/// A counting sort by (request, index) that also finds gaps and doubles.
+fn place(
+    file: &str,
+    counts: &[usize],
+    ids: &[u32],
+    indices: &[u32],
+    times: &[u64],
+    latencies: &[u64],
+) -> Result<TokenTimes, DataError> {
+    // Rows of ours span one line each; a quoted line break would shift the number, not the finding.
+    let fail = |row: usize, column: &str, problem: String| {
+        Err(DataError::new(file, problem).at_line(row as u64 + 2).in_column(column))
+    };
+    let mut offsets = vec![0usize; counts.len() + 1];
+    for (request, count) in counts.iter().enumerate() {
+        offsets[request + 1] = offsets[request] + count;
+    }
+    const ABSENT: u64 = u64::MAX;
+    let mut placed = vec![Nanos(ABSENT); times.len()];
+    for row in 0..times.len() {
+        let (request, index) = (ids[row] as usize, indices[row] as usize);
+        if index >= counts[request] {
+            let problem =
+                format!("request {request} has {} token rows, so index {index} leaves a gap", counts[request]);
+            return fail(row, "token_index", problem);
+        }
+        let slot = &mut placed[offsets[request] + index];
+        if slot.0 != ABSENT {
+            return fail(row, "token_index", format!("request {request} has index {index} twice"));
+        }
+        *slot = Nanos(times[row]);
+    }
+    for row in 0..times.len() {
+        let (request, index) = (ids[row] as usize, indices[row] as usize);
+        let here = offsets[request] + index;
+        let previous = if index == 0 { placed[here] } else { placed[here - 1] };
+        let Some(gap) = placed[here].checked_sub(previous) else {
+            let problem = format!("token {index} of request {request} is before token {}", index - 1);
+            return fail(row, "token_time_ns", problem);
+        };
+        if let Some(latency) = latencies.get(row)
+            && *latency != u64::MAX
+            && *latency != gap.0
+        {
+            let problem = format!("{latency} is not the difference to the token before, {gap}");
+            return fail(row, "token_latency_ns", problem);
+        }
+    }
+    Ok(TokenTimes { offsets, times: placed })
+}
+
+/// Writes token rows in the order they happen.
+pub struct TokenWriter<W: Write> {
+    csv: csv::Writer<W>,
+    last: Vec<Nanos>,
+    with_ids: bool,
+}
+
+impl<W: Write> TokenWriter<W> {
+    /// Writes the header; `with_ids` adds the optional `token_id` column.
+    ///
+    /// # Errors
+    /// When the output fails.
+    pub fn new(output: W, num_requests: usize, with_ids: bool) -> Result<Self, DataError> {
+        let mut csv = csv::Writer::from_writer(output);
+        let mut header = vec!["request_id", "token_index", "token_time_ns", "token_latency_ns"];
+        if with_ids {
+            header.push("token_id");
+        }
+        csv.write_record(header).map_err(|error| write_error("token_metrics.csv", &error))?;
+        Ok(TokenWriter { csv, last: vec![Nanos::ZERO; num_requests], with_ids })
+    }
+
+    /// Writes one token; a request's tokens must come in order.
+    ///
+    /// # Errors
+    /// When the output fails.
+    pub fn write(&mut self, request: u32, index: u32, time: Nanos, token: Option<u32>) -> Result<(), DataError> {
+        let last = &mut self.last[request as usize];
+        let gap = if index == 0 { Nanos::ZERO } else { time - *last };
+        *last = time;
+        let mut text = String::with_capacity(48);
+        let token = token.unwrap_or_default();
+        use std::fmt::Write as _;
+        let written = if self.with_ids {
+            write!(text, "{request},{index},{time},{gap},{token}")
+        } else {
+            write!(text, "{request},{index},{time},{gap}")
+        };
+        debug_assert!(written.is_ok(), "writing to a String cannot fail");
+        self.csv.write_record(text.split(',')).map_err(|error| write_error("token_metrics.csv", &error))
+    }
+
+    /// Flushes what is buffered.
+    ///
+    /// # Errors
+    /// When the output fails.
+    pub fn flush(&mut self) -> Result<(), DataError> {
+        self.csv.flush().map_err(|error| DataError::new("token_metrics.csv", format!("cannot write: {error}")))
+    }
+}

@@ -1,0 +1,9 @@
+//! Statistics of a comparison: exact quantiles, distances, sample floors, verdicts. Same bits natively and in wasm.
+
+mod distance;
+mod quantile;
+mod verdict;
+
+pub use distance::{kolmogorov_smirnov, wasserstein};
+pub use quantile::{CentiNanos, Percentile, Sorted};
+pub use verdict::{Verdict, judge, sample_floor};
