@@ -278,7 +278,7 @@ impl LengthDistribution {
                 match (mean, median) {
                     (Some(mean), None) => within(&sub("mean"), mean, 1.0, f64::from(MAX_LENGTH)),
                     (None, Some(median)) => within(&sub("median"), median, 1.0, f64::from(MAX_LENGTH)),
-                    _ => Err(SpecError::new(field, "a lognormal law needs either `mean` or `median`")),
+                    _ => Err(SpecError::new(field, "a lognormal law needs either `mean` or `median`, not both")),
                 }
             }
             LengthDistribution::Zipf { theta, min, max } => {

@@ -1,0 +1,237 @@
+//! The resolved experiment: every setting of a run, plain values. Saved with every artifact as `params`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use fidelio_shared::schema::DataError;
+use fidelio_shared::schema::comparison::CompareOptions;
+use fidelio_shared::serving::SchedulerConfig;
+use fidelio_shared::stats::Percentile;
+use fidelio_shared::workload::WorkloadSpec;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Every setting of a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Experiment {
+    /// The preset's name, or the file's without `.toml`.
+    pub name: String,
+    /// Chosen option of each group that was chosen by name.
+    #[serde(rename = "use")]
+    pub options: BTreeMap<String, String>,
+    /// Seed of everything that does not set its own.
+    pub seed: u64,
+    /// The LLM.
+    pub model: ModelConfig,
+    /// The machine.
+    pub hardware: HardwareConfig,
+    /// What is asked, and when.
+    pub workload: WorkloadSpec,
+    /// Limits of the serving core.
+    pub scheduler: SchedulerConfig,
+    /// What computes for real.
+    pub backend: BackendConfig,
+    /// What predicts step times.
+    pub latency: LatencyConfig,
+    /// How step times are measured.
+    pub profile: ProfileConfig,
+    /// How real and simulated runs are compared.
+    pub compare: CompareConfig,
+    /// Where all this came from; not part of the settings.
+    #[serde(skip)]
+    pub source: ConfigSource,
+}
+
+impl Experiment {
+    /// The settings as `params` of a run's metadata.
+    pub fn params(&self) -> Map<String, Value> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(map)) => map,
+            _ => unreachable!("an experiment has string keys and finite numbers"),
+        }
+    }
+
+    /// The configuration root and the experiment, as the metadata's `hydra` field.
+    pub fn hydra(&self) -> Value {
+        serde_json::json!({ "config_path": self.source.config_path, "config_name": self.source.config_name })
+    }
+}
+
+/// Where an experiment was composed from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigSource {
+    /// `builtin`, or the directory the experiment file lies in.
+    pub config_path: String,
+    /// The experiment's name.
+    pub config_name: String,
+    /// Overrides of the command line, as typed.
+    pub overrides: Vec<String>,
+    /// What a person should be told (built-in presets that were shadowed).
+    pub notices: Vec<String>,
+}
+
+/// The LLM: a shape, and where weights and tokenizer come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Name in reports and profile directories.
+    pub name: String,
+    /// Shape, in the field names of a Hugging Face `config.json`; this or `path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Map<String, Value>>,
+    /// Hugging Face directory with `config.json` (and `*.safetensors`, `tokenizer.json`); this or `config`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+    /// Where weights come from.
+    pub load_format: LoadFormat,
+    /// Seed of dummy weights.
+    pub dummy_seed: u64,
+    /// `builtin:qwen3`, a directory with a `tokenizer.json`, or such a file.
+    pub tokenizer: String,
+}
+
+impl ModelConfig {
+    /// The text of the Hugging Face `config.json`, from wherever it is.
+    ///
+    /// # Errors
+    /// When the directory's file cannot be read.
+    pub fn config_json(&self) -> Result<String, DataError> {
+        match (&self.config, &self.path) {
+            (Some(config), _) => Ok(Value::Object(config.clone()).to_string()),
+            (None, Some(path)) => {
+                let file = path.join("config.json");
+                std::fs::read_to_string(&file).map_err(|error| {
+                    DataError::new(file.display().to_string(), format!("cannot read: {error}"))
+                        .with_hint("`model.path` is a Hugging Face directory with `config.json` and `*.safetensors`")
+                })
+            }
+            (None, None) => unreachable!("resolving requires `config` or `path`"),
+        }
+    }
+}
+
+/// Where weights come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadFormat {
+    /// Random by seed: times do not depend on the values.
+    Dummy,
+    /// `*.safetensors` in `model.path`.
+    Safetensors,
+}
+
+/// The machine a real run uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HardwareConfig {
+    /// Name in reports and profile directories.
+    pub name: String,
+    /// Threads that compute; absent: as many as the machine has processors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_threads: Option<u32>,
+}
+
+/// What computes for real, and how a measurement is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendConfig {
+    /// Which executor.
+    pub kind: BackendKind,
+    /// End a request at the model's end-of-sequence token instead of its exact length.
+    #[serde(default)]
+    pub stop_at_eos: bool,
+    /// Requests served before the clock starts; they are in no output.
+    pub warmup_requests: u32,
+    /// Real runs of the same workload; those after the first serve the noise floor.
+    pub repeats: u32,
+}
+
+/// Which executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackendKind {
+    /// candle on the processor, f32.
+    CandleCpu,
+}
+
+impl BackendKind {
+    /// As configuration and metadata write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            BackendKind::CandleCpu => "candle-cpu",
+        }
+    }
+}
+
+/// What predicts step times.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LatencyConfig {
+    /// Which model.
+    pub kind: LatencyKind,
+    /// Add the measured host time between steps.
+    #[serde(default = "yes")]
+    pub host_overhead: bool,
+}
+
+/// Which latency model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LatencyKind {
+    /// Interpolation between measured engine steps (`steps.csv`).
+    Steps,
+}
+
+/// How step times are measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProfileConfig {
+    /// Measurements of each batch shape.
+    pub repeats: u32,
+    /// Unmeasured runs of each batch shape before those.
+    pub warmup_repeats: u32,
+    /// Budget, s: the grid is thinned to fit.
+    pub max_seconds: f64,
+}
+
+impl Default for ProfileConfig {
+    fn default() -> Self {
+        ProfileConfig { repeats: 5, warmup_repeats: 1, max_seconds: 60.0 }
+    }
+}
+
+/// How real and simulated runs are compared.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CompareConfig {
+    /// Largest relative error accepted, as a fraction (0.1 is 10 %). Absent: none is declared, and the
+    /// usual one is applied without failing the command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<f64>,
+    /// Percentiles to compare, in percent, at most two decimals.
+    pub percentiles: Vec<f64>,
+}
+
+impl Default for CompareConfig {
+    fn default() -> Self {
+        let usual = Percentile::USUAL.iter().map(|percentile| percentile.fraction() * 100.0);
+        CompareConfig { tolerance: None, percentiles: usual.collect() }
+    }
+}
+
+impl CompareConfig {
+    /// As a comparison takes them; `allow_mismatch` is the command's to set.
+    pub fn options(&self) -> CompareOptions {
+        let usual = CompareOptions::default();
+        CompareOptions {
+            tolerance: self.tolerance.unwrap_or(usual.tolerance),
+            is_tolerance_declared: self.tolerance.is_some(),
+            percentiles: self.percentiles.iter().map(|percent| Percentile((percent * 100.0).round() as u32)).collect(),
+            ..usual
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,20 @@
+//! Configuration: presets and overrides in, one resolved [`Experiment`] out. Knows files, not the command line parser.
+//!
+//! Layers are applied in order: the experiment file, the user's file, the command line. A layer first
+//! chooses options (`[use]`, or `group=option`), which starts those groups afresh from their preset
+//! files, and then changes single keys. So a later choice of an option also drops what earlier layers
+//! had changed in that group, and setting another `kind` in a table starts that table afresh.
+
+mod error;
+mod experiment;
+mod layers;
+mod presets;
+mod resolve;
+
+pub use error::ConfigError;
+pub use experiment::{
+    BackendConfig, BackendKind, CompareConfig, ConfigSource, Experiment, HardwareConfig, LatencyConfig, LatencyKind,
+    LoadFormat, ModelConfig, ProfileConfig,
+};
+pub use presets::{DEMO_PROMPTS, GROUPS, Library, Listing, QWEN3_TOKENIZER_GZ};
+pub use resolve::{ConfigRequest, resolve, user_file};

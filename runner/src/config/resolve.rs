@@ -1,0 +1,294 @@
+//! From a request (experiment, overrides, files) to the resolved experiment, with every mistake named by file and key.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fidelio_shared::serving::SchedulerConfig;
+use fidelio_shared::workload::WorkloadSpec;
+use serde::Deserialize;
+use serde_json::Map;
+use toml::Value;
+
+use super::error::{ConfigError, nearest};
+use super::experiment::{
+    BackendConfig, CompareConfig, ConfigSource, Experiment, HardwareConfig, LatencyConfig, ModelConfig, ProfileConfig,
+};
+use super::layers::{Layer, Merged};
+use super::presets::{GROUPS, Library, not_yet};
+
+/// What the user asked for.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigRequest {
+    /// A preset's name, or the path of a `.toml` file.
+    pub experiment: String,
+    /// `group=option` and `dotted.key=value`, as typed.
+    pub overrides: Vec<String>,
+    /// The user's own settings, applied to every experiment.
+    pub user_file: Option<PathBuf>,
+    /// Directory of presets that come before the built-in ones.
+    pub config_dir: Option<PathBuf>,
+}
+
+/// The user's settings file, where there is one: `$FIDELIO_CONFIG`, else `fidelio/config.toml` in the
+/// configuration directory of the user.
+pub fn user_file() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(file) = variable("FIDELIO_CONFIG") {
+        return Some(file);
+    }
+    let dir = variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")))?;
+    Some(dir.join("fidelio").join("config.toml")).filter(|file| file.is_file())
+}
+
+/// Everything an experiment may say, as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    #[serde(default)]
+    seed: u64,
+    model: ModelConfig,
+    hardware: HardwareConfig,
+    workload: WorkloadSpec,
+    scheduler: SchedulerConfig,
+    backend: BackendConfig,
+    latency: LatencyConfig,
+    #[serde(default)]
+    profile: ProfileConfig,
+    #[serde(default)]
+    compare: CompareConfig,
+}
+
+/// Composes and checks the experiment.
+///
+/// # Errors
+/// An unknown experiment, group, option or key (with the nearest valid names), a value of the wrong
+/// type, a missing one, or an impossible one.
+pub fn resolve(request: &ConfigRequest) -> Result<Experiment, ConfigError> {
+    let library = Library::new(request.config_dir.as_deref())?;
+    let mut notices = Vec::new();
+    let (experiment, name) = library.experiment(&request.experiment, &mut notices)?;
+    let config_path = match &experiment.base {
+        None => "builtin".to_owned(),
+        Some(base) if base.as_os_str().is_empty() => ".".to_owned(),
+        Some(base) => base.display().to_string(),
+    };
+    let user = request.user_file.as_deref().map(Layer::read).transpose()?;
+    let arguments = Layer::from_arguments(&request.overrides)?;
+
+    let (mut merged, mut options) = (Merged::new(&experiment.place), BTreeMap::new());
+    for layer in [Some(experiment), user, Some(arguments)].into_iter().flatten() {
+        apply(layer, &library, &mut merged, &mut options, &mut notices)?;
+    }
+    fill(&mut merged);
+    let settings = read_settings(&merged)?;
+    check(&settings, &merged)?;
+    let Settings { seed, model, hardware, workload, scheduler, backend, latency, profile, compare } = settings;
+    let source = ConfigSource { config_path, config_name: name.clone(), overrides: request.overrides.clone(), notices };
+    Ok(Experiment {
+        name,
+        options,
+        seed,
+        model,
+        hardware,
+        workload,
+        scheduler,
+        backend,
+        latency,
+        profile,
+        compare,
+        source,
+    })
+}
+
+/// Chooses the layer's options, then sets its keys.
+fn apply(
+    mut layer: Layer,
+    library: &Library,
+    merged: &mut Merged,
+    options: &mut BTreeMap<String, String>,
+    notices: &mut Vec<String>,
+) -> Result<(), ConfigError> {
+    layer.anchor_paths();
+    let chosen = match layer.table.remove("use") {
+        None => toml::Table::new(),
+        Some(Value::Table(table)) => table,
+        Some(_) => return Err(ConfigError::new(&layer.place, "must be a table of `group = \"option\"`").at_key("use")),
+    };
+    for (group, option) in chosen {
+        let key = format!("use.{group}");
+        if !GROUPS.contains(&group.as_str()) {
+            let error = ConfigError::new(&layer.place, format!("there is no group `{group}`")).at_key(key);
+            return Err(error.with_hint(nearest(&group, &GROUPS.map(str::to_owned))));
+        }
+        // Bare option names on the command line may read as numbers; their text is meant.
+        let option = option.as_str().map_or_else(|| option.to_string(), str::to_owned);
+        let mut preset = library.find(&layer.place, &group, &option, notices)?;
+        let mut wrapped = toml::Table::new();
+        wrapped.insert(group.clone(), Value::Table(std::mem::take(&mut preset.table)));
+        preset.table = wrapped;
+        preset.anchor_paths();
+        merged.clear(&group);
+        merged.merge(&preset.place, preset.table);
+        options.insert(group, option);
+    }
+    merged.merge(&layer.place, layer.table);
+    Ok(())
+}
+
+/// Derives what may be left out from what is there.
+fn fill(merged: &mut Merged) {
+    let seed = merged.table.get("seed").cloned().unwrap_or(Value::Integer(0));
+    merged.set_default("workload", "seed", seed.clone());
+    merged.set_default("model", "dummy_seed", seed);
+    let path = merged.table.get("model").and_then(|model| model.get("path")?.as_str()).map(str::to_owned);
+    let tokenizer = path.clone().unwrap_or_else(|| "builtin:qwen3".to_owned());
+    merged.set_default("model", "tokenizer", Value::String(tokenizer));
+    if let Some(name) = path.as_deref().and_then(|path| Path::new(path).file_name()) {
+        merged.set_default("model", "name", Value::String(name.to_string_lossy().into_owned()));
+    }
+}
+
+/// Reads the merged table; a mistake is named by the key and by whoever set it.
+fn read_settings(merged: &Merged) -> Result<Settings, ConfigError> {
+    Value::Table(merged.table.clone()).try_into().map_err(|error: toml::de::Error| {
+        let table = table_of(&error);
+        let message = error.message();
+        let join = |name: &str| if table.is_empty() { name.to_owned() } else { format!("{table}.{name}") };
+        let names: Vec<String> = message.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        let (name, valid) = names.split_first().map_or(("", &[][..]), |(name, valid)| (name.as_str(), valid));
+        let (key, problem, hint) = if message.starts_with("unknown field") {
+            (join(name), "there is no such key".to_owned(), Some(nearest(name, valid)))
+        } else if message.starts_with("unknown variant") {
+            let hint =
+                not_yet(table.split('.').next().unwrap_or_default(), name).unwrap_or_else(|| nearest(name, valid));
+            (table.clone(), format!("`{name}` is not one of its values"), Some(hint))
+        } else if message.starts_with("missing field") {
+            let hint = GROUPS
+                .contains(&name)
+                .then(|| format!("choose one with `{name}=OPTION`; `fidelio configs {name}` lists them"));
+            (join(name), "is missing".to_owned(), hint)
+        } else {
+            (table.clone(), message.to_owned(), None)
+        };
+        let error = ConfigError::new(merged.place(&key), problem);
+        let error = if key.is_empty() { error } else { error.at_key(key) };
+        match hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        }
+    })
+}
+
+/// The table an error is about: the library shows it last, as ``in `a.b` ``, and nowhere else.
+fn table_of(error: &toml::de::Error) -> String {
+    let shown = error.to_string();
+    let last = shown.trim_end().lines().last().unwrap_or_default();
+    last.strip_prefix("in `").and_then(|rest| rest.strip_suffix('`')).unwrap_or_default().to_owned()
+}
+
+/// Checks values against each other.
+fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigError> {
+    let fail = |key: &str, problem: String| ConfigError::new(merged.place(key), problem).at_key(key);
+    check_model(&settings.model, &fail)?;
+    settings.workload.check().map_err(|error| {
+        let mut found = fail(&format!("workload.{}", error.field), error.problem);
+        found.hint = error.hint;
+        found
+    })?;
+    settings.scheduler.check().map_err(|problem| fail("scheduler", problem))?;
+    let longest = settings.model.config.as_ref().and_then(|config| config.get("max_position_embeddings")?.as_u64());
+    if let Some(longest) = longest.filter(|longest| u64::from(settings.scheduler.max_model_len) > *longest) {
+        let problem = format!("{} is more than the model's {longest} positions", settings.scheduler.max_model_len);
+        return Err(fail("scheduler.max_model_len", problem));
+    }
+    let counts = [
+        ("backend.repeats", Some(settings.backend.repeats)),
+        ("profile.repeats", Some(settings.profile.repeats)),
+        ("hardware.num_threads", settings.hardware.num_threads),
+    ];
+    if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == Some(0)) {
+        return Err(fail(key, "must be at least 1".to_owned()));
+    }
+    if !(settings.profile.max_seconds.is_finite() && settings.profile.max_seconds > 0.0) {
+        return Err(fail("profile.max_seconds", "must be above 0".to_owned()));
+    }
+    if settings.compare.tolerance.is_some_and(|tolerance| !(tolerance.is_finite() && tolerance > 0.0)) {
+        return Err(fail("compare.tolerance", "must be above 0; it is a fraction, 0.1 is 10 %".to_owned()));
+    }
+    let exact =
+        |percent: &f64| (0.0..=100.0).contains(percent) && ((percent * 100.0).round() - percent * 100.0).abs() < 1e-6;
+    if settings.compare.percentiles.is_empty() || !settings.compare.percentiles.iter().all(exact) {
+        return Err(fail(
+            "compare.percentiles",
+            "must be numbers between 0 and 100 with at most two decimals".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn check_model(model: &ModelConfig, fail: &impl Fn(&str, String) -> ConfigError) -> Result<(), ConfigError> {
+    let safe = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
+    if model.name.is_empty() || model.name.starts_with('.') || !model.name.chars().all(safe) {
+        let problem = format!("`{}` must be letters, digits, `.`, `_` and `-`: it names a directory", model.name);
+        return Err(fail("model.name", problem));
+    }
+    match (&model.config, &model.path) {
+        (None, None) => {
+            let hint =
+                "`model.path=DIR` names a Hugging Face directory; `model=qwen3-0.6b` has a shape and random weights";
+            Err(fail("model", "needs a shape: `config` or `path`".to_owned()).with_hint(hint))
+        }
+        (Some(_), Some(_)) => {
+            let hint = "to use a directory, write `model=hugging-face model.path=DIR`";
+            Err(fail("model.path", "does not go with `model.config`: the directory has its own".to_owned())
+                .with_hint(hint))
+        }
+        (Some(_), None) if model.load_format == super::experiment::LoadFormat::Safetensors => {
+            let hint = "write `model=hugging-face model.path=DIR`, or `model.load_format=dummy`";
+            Err(fail("model.load_format", "`safetensors` needs `model.path`".to_owned()).with_hint(hint))
+        }
+        (Some(config), None) => check_shape_keys(config, fail),
+        (None, Some(_)) => Ok(()),
+    }
+}
+
+/// Keys a Qwen3 `config.json` has; a shape written by hand with another one has a spelling mistake.
+const SHAPE_KEYS: [&str; 26] = [
+    "architectures",
+    "attention_bias",
+    "attention_dropout",
+    "bos_token_id",
+    "dtype",
+    "eos_token_id",
+    "head_dim",
+    "hidden_act",
+    "hidden_size",
+    "initializer_range",
+    "intermediate_size",
+    "max_position_embeddings",
+    "max_window_layers",
+    "model_type",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "rms_norm_eps",
+    "rope_parameters",
+    "rope_scaling",
+    "rope_theta",
+    "sliding_window",
+    "tie_word_embeddings",
+    "use_cache",
+    "use_sliding_window",
+    "vocab_size",
+];
+
+fn check_shape_keys(
+    config: &Map<String, serde_json::Value>,
+    fail: &impl Fn(&str, String) -> ConfigError,
+) -> Result<(), ConfigError> {
+    match config.keys().find(|key| !SHAPE_KEYS.contains(&key.as_str())) {
+        Some(key) => Err(fail(&format!("model.config.{key}"), "there is no such key".to_owned())
+            .with_hint(nearest(key, &SHAPE_KEYS.map(str::to_owned)))),
+        None => Ok(()),
+    }
+}
