@@ -1,0 +1,93 @@
+//! From a resolved experiment to a loaded executor.
+
+use std::path::Path;
+
+use anyhow::Context;
+use fidelio_shared::schema::DataError;
+
+use crate::config::{BackendKind, Experiment, LoadFormat};
+use crate::engine::qwen3::{self, Qwen3, Qwen3Config};
+use crate::engine::{CandleExecutor, CandleOptions};
+use crate::error::Hinted;
+use crate::interrupt;
+use crate::workload::PromptTokenizer;
+
+/// Tokens that end a Qwen3 sequence when the model's configuration names none: `<|im_end|>`, `<|endoftext|>`.
+const QWEN3_STOP_TOKENS: [u32; 2] = [151_645, 151_643];
+
+/// The model's shape, as its `config.json` says it.
+///
+/// # Errors
+/// When the document cannot be read or is not of a model this engine runs.
+pub fn model_config(experiment: &Experiment) -> anyhow::Result<Qwen3Config> {
+    let json = experiment.model.config_json()?;
+    Qwen3Config::from_json(&json)
+        .with_context(|| format!("reading the configuration of model `{}`", experiment.model.name))
+}
+
+/// Threads the experiment computes with.
+pub fn num_threads(experiment: &Experiment) -> usize {
+    let available = std::thread::available_parallelism().map_or(1, usize::from);
+    experiment.hardware.num_threads.map_or(available, |threads| threads as usize)
+}
+
+/// Loads the model and makes its executor.
+///
+/// # Errors
+/// When weights, tokenizer or memory are not to be had.
+pub fn executor(experiment: &Experiment) -> anyhow::Result<CandleExecutor> {
+    let BackendKind::CandleCpu = experiment.backend.kind;
+    let config = model_config(experiment)?;
+    let limit = config.max_position_embeddings;
+    if experiment.scheduler.max_model_len as usize > limit {
+        let problem = format!(
+            "`scheduler.max_model_len` {} is more than the model's {limit}",
+            experiment.scheduler.max_model_len
+        );
+        return Err(Hinted::new(problem, format!("set scheduler.max_model_len={limit} or less")).into());
+    }
+    let vocab_size = config.vocab_size;
+    let model = Qwen3::load(config, &load_format(experiment)?)
+        .with_context(|| format!("loading model `{}`", experiment.model.name))?;
+    let tokenizer = PromptTokenizer::load(&experiment.model.tokenizer)?;
+    let options = CandleOptions {
+        num_blocks: experiment.scheduler.num_blocks as usize,
+        block_size: experiment.scheduler.block_size as usize,
+        num_threads: num_threads(experiment),
+        sampled_vocab_size: tokenizer.vocab_size().min(vocab_size),
+        stop_token_ids: if experiment.backend.stop_at_eos { stop_tokens(experiment)? } else { Vec::new() },
+    };
+    CandleExecutor::new(model, options, interrupt::flag())
+}
+
+fn load_format(experiment: &Experiment) -> anyhow::Result<qwen3::LoadFormat> {
+    match (experiment.model.load_format, &experiment.model.path) {
+        (LoadFormat::Dummy, _) => Ok(qwen3::LoadFormat::Dummy { seed: experiment.model.dummy_seed }),
+        (LoadFormat::Safetensors, Some(path)) => Ok(qwen3::LoadFormat::Safetensors { directory: weights_dir(path)? }),
+        (LoadFormat::Safetensors, None) => Err(Hinted::new(
+            "`model.load_format` is `safetensors`, and no directory is named",
+            "say where the weights are with model.path=DIR, or set model.load_format=dummy",
+        )
+        .into()),
+    }
+}
+
+fn weights_dir(path: &Path) -> anyhow::Result<std::path::PathBuf> {
+    if path.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    let error = DataError::new(path.display().to_string(), "is not a directory")
+        .with_hint("`model.path` is a Hugging Face directory with `config.json` and `*.safetensors`");
+    Err(error.into())
+}
+
+/// `eos_token_id` of the model's configuration: one id or a list.
+fn stop_tokens(experiment: &Experiment) -> anyhow::Result<Vec<u32>> {
+    let config: serde_json::Value = serde_json::from_str(&experiment.model.config_json()?)?;
+    let ids = |value: &serde_json::Value| -> Vec<u32> {
+        let list = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+        list.iter().filter_map(serde_json::Value::as_u64).map(|id| id as u32).collect()
+    };
+    let named = config.get("eos_token_id").map(ids).unwrap_or_default();
+    Ok(if named.is_empty() { QWEN3_STOP_TOKENS.to_vec() } else { named })
+}

@@ -1,0 +1,49 @@
+//! The seam between the serving loop and what computes: an executor owns the clock and the arithmetic.
+
+use fidelio_shared::serving::{Batch, RequestId};
+use fidelio_shared::time::Nanos;
+
+/// What one executed batch gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StepResult {
+    /// The sampled token of every item that emits one, in item order.
+    pub tokens: Vec<SampledToken>,
+    /// Time the device computed, a part of the time `execute` took; the rest is host time.
+    pub device: Nanos,
+}
+
+/// One sampled token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampledToken {
+    /// Whose token it is.
+    pub request_id: RequestId,
+    /// Its id in the vocabulary.
+    pub token_id: u32,
+    /// The model ended the sequence here (an end-of-sequence token, when stopping at it is on).
+    pub is_stop: bool,
+}
+
+/// Something that can run a batch. It owns the clock, so that a real device is never paired with
+/// virtual time by mistake.
+pub trait Executor {
+    /// Time since the run began.
+    fn now(&mut self) -> Nanos;
+
+    /// Returns at `deadline` or soon after (never earlier on a virtual clock), or earlier when the
+    /// user interrupted the run.
+    fn wait_until(&mut self, deadline: Nanos);
+
+    /// Makes a request known before its first batch: its prompt, as token ids (the workload's length
+    /// counts, not the text's, so the slice is exactly `num_prefill_tokens` long).
+    fn register(&mut self, request_id: RequestId, prompt: &[u32]);
+
+    /// Computes the batch and samples where an item asks for it. Blocks of `batch.preempted` are
+    /// freed first. The executor remembers sampled tokens, so a recomputed sequence finds its own.
+    ///
+    /// # Errors
+    /// When the device fails or has no memory left; the run is then incomplete.
+    fn execute(&mut self, batch: &Batch) -> anyhow::Result<StepResult>;
+
+    /// Forgets a finished request and frees its KV blocks.
+    fn release(&mut self, request_id: RequestId);
+}
