@@ -12,12 +12,29 @@ use crate::charts::FONT_FAMILY;
 /// What drawing on `DB` can fail with.
 pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
+/// What a backend makes of a font size and a position: they differ.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lettering {
+    /// Size to ask for, over the size wanted.
+    size: f64,
+    /// How far below the position to ask for the words, in sizes.
+    drop: f64,
+}
+
+impl Lettering {
+    /// The browser's canvas takes both as they are.
+    pub const CANVAS: Lettering = Lettering { size: 1.0, drop: 0.0 };
+    /// plotters' SVG backend divides sizes by 1.24.
+    pub const SVG: Lettering = Lettering { size: 1.24, drop: 0.0 };
+    /// plotters' bitmap backend counts line heights, and centres what lies above the baseline too high.
+    pub const BITMAP: Lettering = Lettering { size: 1.21, drop: 0.1 };
+}
+
 /// Draws in logical pixels on an area that has `scale` device pixels to each.
 pub(super) struct Brush<'a, DB: DrawingBackend> {
     pub area: &'a DrawingArea<DB, Shift>,
     pub scale: f64,
-    /// Backends differ in what a font size means: see `Look::text`.
-    pub text: f64,
+    pub text: Lettering,
 }
 
 impl<DB: DrawingBackend> Brush<'_, DB> {
@@ -60,9 +77,9 @@ impl<DB: DrawingBackend> Brush<'_, DB> {
 
     /// A word at `at`, vertically centred on it.
     pub fn word(&self, text: &str, at: (f64, f64), size: f64, color: RGBColor, anchor: HPos) -> Drawn<DB> {
-        let font = FontDesc::new(FontFamily::Name(FONT_FAMILY), size * self.scale * self.text, FontStyle::Normal);
+        let font = FontDesc::new(FontFamily::Name(FONT_FAMILY), size * self.scale * self.text.size, FontStyle::Normal);
         let style = TextStyle::from(font).color(&color).pos(Pos::new(anchor, VPos::Center));
-        self.area.draw_text(text, &style, self.device(at))
+        self.area.draw_text(text, &style, self.device((at.0, at.1 + size * self.text.drop)))
     }
 }
 

@@ -7,7 +7,7 @@ use plotters::style::RGBColor;
 use plotters::style::text_anchor::HPos;
 
 use crate::charts::brush::{Brush, Drawn};
-use crate::charts::{Axis, Scale, Theme, format_duration};
+use crate::charts::{Axis, Lettering, Scale, Theme, format_duration};
 use crate::metrics::Metric;
 use crate::report::thousands;
 use crate::schema::comparison::MetricComparison;
@@ -22,9 +22,8 @@ pub struct Look {
     pub axis: Axis,
     /// Device pixels to a logical one.
     pub scale: f64,
-    /// Text size asked of the backend for a text size wanted: plotters' SVG backend divides by 1.24,
-    /// its bitmap backend counts line heights, a canvas takes it as it is.
-    pub text: f64,
+    /// How the backend sets words.
+    pub text: Lettering,
 }
 
 /// Where a CDF puts its data, in logical pixels. Pure, so a cursor and a test can ask it too.

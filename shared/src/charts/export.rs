@@ -3,7 +3,7 @@
 use plotters::prelude::{IntoDrawingArea, SVGBackend};
 
 use crate::charts::theme::FONT_WOFF2;
-use crate::charts::{Axis, FONT_FAMILY, Look, Theme, draw_cdf};
+use crate::charts::{Axis, FONT_FAMILY, Lettering, Look, Theme, draw_cdf};
 use crate::schema::comparison::MetricComparison;
 
 /// SVG coordinates to a logical pixel: plotters rounds to whole ones.
@@ -15,7 +15,7 @@ pub fn cdf_svg(metric: &MetricComparison, theme: Theme, axis: Axis, (width, heig
     {
         let size = (width * SVG_SCALE, height * SVG_SCALE);
         let area = SVGBackend::with_string(&mut drawing, size).into_drawing_area();
-        let look = Look { theme, axis, scale: f64::from(SVG_SCALE), text: 1.24 };
+        let look = Look { theme, axis, scale: f64::from(SVG_SCALE), text: Lettering::SVG };
         draw_cdf(&area, metric, &look).and_then(|()| area.present()).expect("writing to a string cannot fail");
     }
     with_font_and_size(&drawing, width, height)
@@ -58,7 +58,7 @@ pub fn cdf_png(metric: &MetricComparison, theme: Theme, axis: Axis, (width, heig
     let mut pixels = vec![0; (size.0 * size.1 * 3) as usize];
     {
         let area = plotters::prelude::BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
-        let look = Look { theme, axis, scale: f64::from(DRAWN), text: 1.21 };
+        let look = Look { theme, axis, scale: f64::from(DRAWN), text: Lettering::BITMAP };
         draw_cdf(&area, metric, &look).and_then(|()| area.present()).expect("drawing in memory cannot fail");
     }
     encode_png(&halved(&pixels, size), (size.0 / 2, size.1 / 2))

@@ -9,6 +9,7 @@ mod scale;
 mod theme;
 mod units;
 
+pub use brush::Lettering;
 pub use cdf::{CdfLayout, Look, cdf_summary, draw_cdf};
 #[cfg(feature = "native")]
 pub use export::cdf_png;

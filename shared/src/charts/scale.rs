@@ -74,9 +74,9 @@ impl Scale {
         Unit::of(self.to)
     }
 
-    /// Round places, no more than fit a label every 80 pixels.
+    /// Round places, no more than fit a label every 64 pixels.
     pub fn ticks(&self) -> Vec<Tick> {
-        let most = ((self.right - self.left) / 80.0).max(2.0);
+        let most = ((self.right - self.left) / 64.0).max(2.0);
         let places = match self.axis {
             Axis::Log if self.to / self.from > 8.0 => self.decades(most),
             _ => self.steps(most),
@@ -88,7 +88,7 @@ impl Scale {
     fn steps(&self, most: f64) -> Vec<f64> {
         let rough = (self.to - self.from) / most;
         let power = libm::pow(10.0, libm::floor(libm::log10(rough)));
-        let step = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|digit| digit * power).find(|step| *step >= rough);
+        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|digit| digit * power).find(|step| *step >= rough);
         let step = step.unwrap_or(10.0 * power);
         let first = libm::ceil(self.from / step) as i64;
         let last = libm::floor(self.to / step) as i64;

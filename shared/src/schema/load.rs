@@ -42,11 +42,19 @@ pub fn read_document(folder: &mut dyn Folder, file: &str) -> Result<Option<Vec<u
 /// # Errors
 /// A missing `request_metrics.csv`, or the first broken cell or invariant of any file.
 pub fn load_run(folder: &mut dyn Folder) -> Result<Run, DataError> {
-    let name = folder.name();
     let meta = match read_document(folder, "run_meta.json")? {
-        Some(bytes) => RunMeta::read(&format!("{name}/run_meta.json"), &bytes)?,
+        Some(bytes) => RunMeta::read(&format!("{}/run_meta.json", folder.name()), &bytes)?,
         None => RunMeta::default(),
     };
+    load_rows(folder, meta)
+}
+
+/// Reads the tables of a run whose metadata is known, as a run that is just being finished.
+///
+/// # Errors
+/// As [`load_run`].
+pub fn load_rows(folder: &mut dyn Folder, meta: RunMeta) -> Result<Run, DataError> {
+    let name = folder.name();
     let file = format!("{name}/request_metrics.csv");
     let requests = match folder.open("request_metrics.csv")? {
         Some(input) => read_requests(&file, input)?,

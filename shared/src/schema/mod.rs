@@ -14,7 +14,7 @@ mod tokens;
 mod workload;
 
 pub use error::DataError;
-pub use load::{Folder, load_run, load_workload, read_document};
+pub use load::{Folder, load_rows, load_run, load_workload, read_document};
 pub use manifest::{Manifest, ManifestFile};
 pub use meta::{Origin, RunMeta, SCHEMA_VERSION, WRITER, WorkloadMeta, Writer, check_version, read_json, write_json};
 pub use prompts::{PromptRow, read_prompts};

@@ -1,0 +1,46 @@
+//! Embeds the built viewer (`viewer/dist`) into the binary; without it the binary builds too, and says so when asked.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let variable =
+        |name: &str| env::var_os(name).map(PathBuf::from).ok_or_else(|| io::Error::other(format!("cargo sets {name}")));
+    let viewer = variable("CARGO_MANIFEST_DIR")?.join("../viewer");
+    let site = viewer.join("dist");
+    let mut files = Vec::new();
+    if site.join("index.html").is_file() {
+        println!("cargo::rerun-if-changed={}", site.display());
+        collect(&site, "", &mut files)?;
+    } else {
+        // A path that is missing would be taken for changed at every build: watch for its arrival instead.
+        println!("cargo::rerun-if-changed={}", viewer.display());
+    }
+    files.sort();
+    fs::write(variable("OUT_DIR")?.join("site.rs"), table(&files))
+}
+
+/// Every file below `folder`, as (path in the site, path on disk).
+fn collect(folder: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        // A name that is not Unicode is none that trunk wrote.
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if path.is_dir() {
+            collect(&path, &format!("{prefix}{name}/"), files)?;
+        } else if !name.starts_with('.') {
+            files.push((format!("{prefix}{name}"), path.canonicalize()?));
+        }
+    }
+    Ok(())
+}
+
+fn table(files: &[(String, PathBuf)]) -> String {
+    let mut source = String::from("&[\n");
+    for (name, path) in files {
+        let _ = writeln!(source, "    File {{ path: {name:?}, bytes: include_bytes!({path:?}) }},");
+    }
+    source.push(']');
+    source
+}

@@ -1,0 +1,199 @@
+//! What may be typed. Plain values only: nothing below this folder sees clap.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+/// How far can a simulation of LLM serving be trusted? Make a workload, run it for real, simulate the
+/// very same workload, compare the two, bundle the comparison and look at it in the browser.
+#[derive(Debug, Parser)]
+#[command(name = "fidelio", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Start here: `fidelio run quickstart`\nEvery verb has its own --help. Exit codes: 0 done, 1 a declared tolerance is exceeded, 2 could not do it."
+)]
+pub struct Args {
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing but the result and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Where artifacts go unless `--out` says otherwise
+    #[arg(long, global = true, value_name = "DIR", default_value = "tmp", value_hint = ValueHint::DirPath)]
+    pub root: PathBuf,
+    /// Replace artifacts that are already there
+    #[arg(long, global = true)]
+    pub force: bool,
+    /// Directory of presets that come before the built-in ones
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub config_dir: Option<PathBuf>,
+    /// The verb
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// An experiment and what is changed in it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ExperimentArgs {
+    /// Preset name or path of a TOML file (`fidelio configs experiment` lists the presets)
+    pub experiment: String,
+    /// `group=option` or `dotted.key=value`, for example `scheduler=sarathi workload.num_requests=100`
+    #[arg(value_name = "OVERRIDE")]
+    pub overrides: Vec<String>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Do the whole job: workload, profile, measure, simulate, compare, bundle
+    Run {
+        #[command(flatten)]
+        experiment: ExperimentArgs,
+        /// Put every artifact into this directory
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: Option<PathBuf>,
+    },
+    /// Make a workload: what is asked, and when
+    Workload {
+        #[command(flatten)]
+        experiment: ExperimentArgs,
+        /// The workload's directory
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: Option<PathBuf>,
+    },
+    /// Measure what engine steps and operations cost on this machine
+    Profile {
+        #[command(flatten)]
+        experiment: ExperimentArgs,
+        /// The profile's directory
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: Option<PathBuf>,
+    },
+    /// Run a workload on a real engine
+    Measure {
+        #[command(flatten)]
+        experiment: ExperimentArgs,
+        /// An existing workload; otherwise the experiment's own is made
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        workload: Option<PathBuf>,
+        /// Real runs of the same workload; several tell the noise floor
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+        repeats: Option<u32>,
+        /// The run's directory (further repeats get `_2`, `_3`, …)
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: Option<PathBuf>,
+    },
+    /// Predict a run of the same workload with the same scheduler
+    Simulate {
+        #[command(flatten)]
+        experiment: ExperimentArgs,
+        /// An existing workload; otherwise the experiment's own is made
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        workload: Option<PathBuf>,
+        /// A profile; otherwise the one of the experiment's hardware and model
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        profile: Option<PathBuf>,
+        /// The run's directory
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: Option<PathBuf>,
+    },
+    /// Hold a simulated run against real ones
+    Compare {
+        /// Real run directories: the first is compared, the others are its repeats
+        #[arg(long, required = true, num_args = 1.., value_name = "DIR", value_hint = ValueHint::DirPath)]
+        real: Vec<PathBuf>,
+        /// Simulated run directory
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        sim: PathBuf,
+        /// Directory of the workload both ran
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        workload: Option<PathBuf>,
+        /// Largest relative error accepted, as `10%` or `0.1`; declaring one makes the exit code 1 when it is exceeded
+        #[arg(long, value_name = "ERROR", value_parser = fraction)]
+        tolerance: Option<f64>,
+        /// Percentiles to compare, in percent
+        #[arg(long, value_name = "P,…", value_delimiter = ',', value_parser = percentile)]
+        percentiles: Vec<u32>,
+        /// Compare runs that differ or do not say, under a banner
+        #[arg(long)]
+        allow_mismatch: bool,
+        /// The comparison's directory
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: Option<PathBuf>,
+    },
+    /// Pack a comparison and its inputs into one zip
+    Bundle {
+        /// Comparison directory
+        #[arg(value_hint = ValueHint::DirPath)]
+        comparison: PathBuf,
+        /// Put the prompts' texts in
+        #[arg(long)]
+        with_prompts: bool,
+        /// The zip's path
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        out: Option<PathBuf>,
+    },
+    /// Check every hash of a bundle and compute every number again from its raw rows
+    Verify {
+        /// Bundle
+        #[arg(value_hint = ValueHint::FilePath)]
+        bundle: PathBuf,
+    },
+    /// Open the viewer in the browser, with bundles or empty
+    View {
+        /// Bundles
+        #[arg(value_hint = ValueHint::FilePath)]
+        bundles: Vec<PathBuf>,
+        /// Port on 127.0.0.1; any free one otherwise
+        #[arg(long)]
+        port: Option<u16>,
+        /// Print the address only
+        #[arg(long)]
+        no_open: bool,
+    },
+    /// Summarise one run directory, of fidelio or of another tool
+    Summary {
+        /// Run directory
+        #[arg(value_hint = ValueHint::DirPath)]
+        run: PathBuf,
+    },
+    /// Tell what this machine has, and what each missing thing disables
+    Doctor,
+    /// List presets
+    Configs {
+        /// One group: experiment, model, hardware, workload, scheduler, backend, latency
+        group: Option<String>,
+    },
+    /// Print a completion script
+    Completions {
+        /// Shell
+        shell: Shell,
+    },
+}
+
+/// `10%` or `0.1`.
+fn fraction(text: &str) -> Result<f64, String> {
+    let (number, scale) = match text.strip_suffix('%') {
+        Some(number) => (number, 0.01),
+        None => (text, 1.0),
+    };
+    match number.trim().parse::<f64>() {
+        Ok(value) if value.is_finite() && value >= 0.0 => Ok(value * scale),
+        _ => Err("not a fraction: write `10%` or `0.1`".to_owned()),
+    }
+}
+
+/// `99.9` → 9990 hundredths of a percent.
+fn percentile(text: &str) -> Result<u32, String> {
+    let percent = text.trim().trim_start_matches(['p', 'P']).parse::<f64>().ok();
+    match percent.map(|percent| percent * 100.0) {
+        Some(hundredths) if (0.0..=10_000.0).contains(&hundredths) && hundredths.fract().abs() < 1e-6 => {
+            Ok(hundredths.round() as u32)
+        }
+        _ => Err("not a percentile: write a number from 0 to 100 with at most two decimals".to_owned()),
+    }
+}

@@ -1,0 +1,112 @@
+//! From parsed arguments to the verb that does the work.
+
+use std::path::PathBuf;
+
+use clap::CommandFactory;
+use fidelio_shared::schema::comparison::CompareOptions;
+use fidelio_shared::stats::Percentile;
+use serde_json::json;
+
+use crate::cli::args::{Args, ExperimentArgs, Verb};
+use crate::commands::compare::CompareInputs;
+use crate::commands::save_workload::save_workload;
+use crate::commands::{
+    Context, Outcome, bundle, compare, configs, doctor, measure, profile, run, simulate, summary, verify, view,
+};
+use crate::config::{ConfigRequest, Experiment, Library, resolve, user_file};
+use crate::store::Store;
+use crate::talk::Talk;
+
+/// Runs the verb.
+///
+/// # Errors
+/// Whatever kept it from being done.
+pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
+    let talk = Talk { is_quiet: args.quiet, is_verbose: args.verbose };
+    let context = Context { store: Store { root: args.root, force: args.force, talk }, talk };
+    let config_dir = args.config_dir;
+    let resolved = |experiment: ExperimentArgs| resolve_experiment(experiment, config_dir.clone(), talk);
+    match args.verb {
+        Verb::Run { experiment, out } => run::run(&context, &resolved(experiment)?, out.as_deref()),
+        Verb::Workload { experiment, out } => {
+            Ok(Outcome::made(&save_workload(&context, &resolved(experiment)?, out.as_deref())?))
+        }
+        Verb::Profile { experiment, out } => {
+            let experiment = resolved(experiment)?;
+            let mut executor = measure::load_executor(&context, &experiment)?;
+            Ok(Outcome::made(&profile::profile(&context, &experiment, &mut executor, out.as_deref())?))
+        }
+        Verb::Measure { experiment, workload, repeats, out } => {
+            let experiment = resolved(experiment)?;
+            let workload = workload_dir(&context, &experiment, workload)?;
+            let asked = measure::read_workload(&experiment, &workload)?;
+            let mut executor = measure::load_executor(&context, &experiment)?;
+            let repeats = repeats.unwrap_or(1);
+            let made = measure::measure(&context, &experiment, &asked, repeats, &mut executor, out.as_deref())?;
+            let paths: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();
+            Ok(Outcome::new(paths.join("\n"), json!({ "paths": paths })))
+        }
+        Verb::Simulate { experiment, workload, profile, out } => {
+            let experiment = resolved(experiment)?;
+            let workload = workload_dir(&context, &experiment, workload)?;
+            let profile =
+                profile.unwrap_or_else(|| context.store.profile_dir(&experiment.hardware.name, &experiment.model.name));
+            Ok(Outcome::made(&simulate::simulate(&context, &experiment, &workload, &profile, out.as_deref())?))
+        }
+        Verb::Compare { real, sim, workload, tolerance, percentiles, allow_mismatch, out } => {
+            let usual = CompareOptions::default();
+            let options = CompareOptions {
+                tolerance: tolerance.unwrap_or(usual.tolerance),
+                is_tolerance_declared: tolerance.is_some(),
+                percentiles: if percentiles.is_empty() {
+                    usual.percentiles
+                } else {
+                    percentiles.into_iter().map(Percentile).collect()
+                },
+                allow_mismatch,
+            };
+            let inputs = CompareInputs { real, sim, workload };
+            let (dir, comparison) = compare::compare(&context, &inputs, &options, out.as_deref())?;
+            Ok(compare::outcome(&dir, &comparison))
+        }
+        Verb::Bundle { comparison, with_prompts, out } => {
+            Ok(Outcome::made(&bundle::bundle(&context, &comparison, with_prompts, out.as_deref())?))
+        }
+        Verb::Verify { bundle } => verify::verify(&bundle),
+        Verb::View { bundles, port, no_open } => {
+            view::run(&bundles, port, !no_open)?;
+            Ok(Outcome::new("", json!({})))
+        }
+        Verb::Summary { run } => summary::summary(&run),
+        Verb::Doctor => Ok(doctor::doctor()),
+        Verb::Configs { group } => {
+            let library = Library::new(config_dir.as_deref())?;
+            let listings = configs::list_configs(&library, group.as_deref())?;
+            Ok(Outcome::new(configs::configs_text(&listings).trim_end(), json!(listings)))
+        }
+        Verb::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "fidelio", &mut script);
+            Ok(Outcome::new(
+                String::from_utf8_lossy(&script).trim_end(),
+                json!({ "script": String::from_utf8_lossy(&script) }),
+            ))
+        }
+    }
+}
+
+fn resolve_experiment(asked: ExperimentArgs, config_dir: Option<PathBuf>, talk: Talk) -> anyhow::Result<Experiment> {
+    let request =
+        ConfigRequest { experiment: asked.experiment, overrides: asked.overrides, user_file: user_file(), config_dir };
+    let experiment = resolve(&request)?;
+    experiment.source.notices.iter().for_each(|notice| talk.note(notice));
+    Ok(experiment)
+}
+
+/// The given directory, or the experiment's own workload.
+fn workload_dir(context: &Context, experiment: &Experiment, given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    match given {
+        Some(dir) => Ok(dir),
+        None => save_workload(context, experiment, None),
+    }
+}

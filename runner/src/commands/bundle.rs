@@ -1,0 +1,148 @@
+//! `fidelio bundle`: a comparison and its inputs in one zip.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use fidelio_shared::bundle::{BundleWriter, COMPARISON, SIM_RUN, WORKLOAD, real_run_name};
+use fidelio_shared::schema::{DataError, RunMeta, read_document};
+use flate2::read::MultiGzDecoder;
+
+use crate::commands::Context;
+use crate::error::Hinted;
+use crate::store::{DirFolder, hash_directory};
+
+/// Files of a run that a bundle takes; anything else in the directory stays out.
+const RUN_FILES: [&str; 5] =
+    ["run_meta.json", "request_metrics.csv", "token_metrics.csv", "step_metrics.csv", "summary.md"];
+const WORKLOAD_FILES: [&str; 3] = ["workload_meta.json", "trace_lengths.csv", "trace_intervals.csv"];
+
+/// Packs the comparison in `dir` with the runs and the workload its metadata names, after checking that
+/// they are still the ones that were compared.
+///
+/// # Errors
+/// When an input is missing or changed, or the zip cannot be written; nothing half-written remains.
+pub fn bundle(context: &Context, dir: &Path, with_prompts: bool, out: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let meta = comparison_meta(dir)?;
+    let id = meta.run_id.clone().unwrap_or_else(|| "comparison".to_owned());
+    let target = out.map_or_else(|| context.store.bundle_file(&id), Path::to_path_buf);
+    let mut writer = BundleWriter::new(&id, meta.ended_at.clone(), with_prompts);
+    add_tree(&mut writer, dir, COMPARISON)?;
+    for (index, real) in real_dirs(&meta).iter().enumerate() {
+        add_run(&mut writer, &meta, real, &real_run_name(index))?;
+    }
+    let sim = meta.sim_run_dir.as_ref().map(PathBuf::from).ok_or_else(|| not_ours(dir, "sim_run_dir"))?;
+    add_run(&mut writer, &meta, &sim, SIM_RUN)?;
+    if let Some(workload) = meta.workload_dir.as_ref().map(PathBuf::from) {
+        add_files(&mut writer, &workload, WORKLOAD, &WORKLOAD_FILES)?;
+        if with_prompts {
+            add_files(&mut writer, &workload, WORKLOAD, &["prompts.jsonl"])?;
+        }
+    }
+    write_whole(writer, &target)?;
+    Ok(target)
+}
+
+fn comparison_meta(dir: &Path) -> anyhow::Result<RunMeta> {
+    let mut folder = DirFolder::open_dir(dir).context("reading the comparison")?;
+    let file = dir.join("run_meta.json").display().to_string();
+    let bytes = read_document(&mut folder, "run_meta.json")?.ok_or_else(|| {
+        DataError::new(&file, "is missing: this is not a comparison directory")
+            .with_hint("`fidelio compare` makes one and prints its path")
+    })?;
+    let meta = RunMeta::read(&file, &bytes)?;
+    if meta.run_type.as_deref() != Some("compare") {
+        let found = meta.run_type.as_deref().unwrap_or("nothing").to_owned();
+        return Err(DataError::new(file, format!("says `{found}`, not `compare`: this is not a comparison"))
+            .in_column("run_type")
+            .with_hint("`fidelio compare` makes a comparison and prints its path")
+            .into());
+    }
+    Ok(meta)
+}
+
+fn not_ours(dir: &Path, field: &str) -> DataError {
+    DataError::new(dir.join("run_meta.json").display().to_string(), "is missing from the comparison").in_column(field)
+}
+
+fn real_dirs(meta: &RunMeta) -> Vec<PathBuf> {
+    let listed = meta.params.get("real_run_dirs").and_then(serde_json::Value::as_array);
+    let listed: Vec<PathBuf> = listed.into_iter().flatten().filter_map(|dir| dir.as_str()).map(PathBuf::from).collect();
+    if listed.is_empty() { meta.real_run_dir.iter().map(PathBuf::from).collect() } else { listed }
+}
+
+fn add_run(writer: &mut BundleWriter<'_>, meta: &RunMeta, dir: &Path, role: &str) -> anyhow::Result<()> {
+    let found = hash_directory(dir).with_context(|| format!("reading the {role} `{}`", dir.display()))?;
+    if meta.inputs.get(role).is_some_and(|recorded| *recorded != found) {
+        let problem = format!("`{}` is no longer the {role} that was compared: its files changed", dir.display());
+        return Err(Hinted::new(problem, "compare again, then bundle").into());
+    }
+    add_files(writer, dir, role, &RUN_FILES)
+}
+
+/// Adds those of `files` that are there, unpacked.
+fn add_files(writer: &mut BundleWriter<'_>, dir: &Path, role: &str, files: &[&str]) -> anyhow::Result<()> {
+    for file in files {
+        let (plain, packed) = (dir.join(file), dir.join(format!("{file}.gz")));
+        let path = if plain.is_file() { plain } else { packed };
+        if path.is_file() {
+            add_file(writer, path, format!("{role}/{file}"));
+        }
+    }
+    Ok(())
+}
+
+fn add_file(writer: &mut BundleWriter<'_>, path: PathBuf, name: String) {
+    writer.add(
+        name,
+        Box::new(move || -> io::Result<Box<dyn Read>> {
+            let file = File::open(&path)?;
+            let is_packed = path.extension().is_some_and(|extension| extension == "gz");
+            Ok(if is_packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
+        }),
+    );
+}
+
+/// Adds a directory's files, two levels deep, in name order.
+fn add_tree(writer: &mut BundleWriter<'_>, dir: &Path, role: &str) -> anyhow::Result<()> {
+    let list = |dir: &Path| -> anyhow::Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(dir).with_context(|| format!("listing `{}`", dir.display()))?;
+        let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+        paths.sort();
+        Ok(paths)
+    };
+    let name = |path: &Path| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    for path in list(dir)? {
+        if path.is_dir() {
+            for inner in list(&path)?.into_iter().filter(|inner| inner.is_file()) {
+                let place = format!("{role}/{}/{}", name(&path), name(&inner));
+                add_file(writer, inner, place);
+            }
+        } else {
+            let place = format!("{role}/{}", name(&path));
+            add_file(writer, path, place);
+        }
+    }
+    Ok(())
+}
+
+/// Writes beside the target, then renames.
+fn write_whole(writer: BundleWriter<'_>, target: &Path) -> anyhow::Result<()> {
+    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).with_context(|| format!("making the directory `{}`", parent.display()))?;
+    let mut name = target.file_name().map(std::ffi::OsStr::to_os_string).unwrap_or_default();
+    name.push(format!(".{}.partial", std::process::id()));
+    let partial = target.with_file_name(name);
+    let write = || -> anyhow::Result<()> {
+        let file = File::create(&partial).with_context(|| format!("creating `{}`", partial.display()))?;
+        let mut output = BufWriter::with_capacity(1 << 16, file);
+        writer.write(&mut output).context("packing the bundle")?;
+        output.flush().with_context(|| format!("writing `{}`", partial.display()))?;
+        fs::rename(&partial, target).with_context(|| format!("naming the bundle `{}`", target.display()))
+    };
+    write().inspect_err(|_| {
+        // The error that led here is the one to report.
+        let _ = fs::remove_file(&partial);
+    })
+}

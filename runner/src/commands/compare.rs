@@ -1,0 +1,139 @@
+//! `fidelio compare`: real runs against a simulated one.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use fidelio_shared::bundle::{SIM_RUN, real_run_name};
+use fidelio_shared::charts::{Axis, Theme, cdf_png, cdf_svg};
+use fidelio_shared::compare::compare as compare_runs;
+use fidelio_shared::report::{comparison_markdown, tables};
+use fidelio_shared::schema::comparison::{CompareOptions, Comparison};
+use fidelio_shared::schema::{Run, RunMeta, SCHEMA_VERSION, Writer, write_json};
+use fidelio_shared::stats::Verdict;
+use serde_json::json;
+
+use crate::commands::{Context, Outcome, meta};
+use crate::store::{Kind, Slot, Staging, hash_directory, load_run_dir, load_workload_dir};
+
+/// Size of the figures in pixels.
+const FIGURE: (u32, u32) = (860, 480);
+
+/// What is compared.
+#[derive(Clone, Debug)]
+pub struct CompareInputs {
+    /// Real runs: the first is compared, the others are its repeats.
+    pub real: Vec<PathBuf>,
+    /// The simulated run.
+    pub sim: PathBuf,
+    /// The workload both ran, when there is a directory of it.
+    pub workload: Option<PathBuf>,
+}
+
+/// Compares, writes the comparison directory and returns it with what it says.
+///
+/// # Errors
+/// When a run is broken, runs may not be compared, or a file cannot be written.
+pub fn compare(
+    context: &Context,
+    inputs: &CompareInputs,
+    options: &CompareOptions,
+    out: Option<&Path>,
+) -> anyhow::Result<(PathBuf, Comparison)> {
+    let mut real = Vec::new();
+    for (index, dir) in inputs.real.iter().enumerate() {
+        real.push(
+            load(dir, &real_run_name(index)).with_context(|| format!("reading the real run `{}`", dir.display()))?,
+        );
+    }
+    let sim =
+        load(&inputs.sim, SIM_RUN).with_context(|| format!("reading the simulated run `{}`", inputs.sim.display()))?;
+    let workload = match &inputs.workload {
+        Some(dir) => {
+            let read = load_workload_dir(dir).with_context(|| format!("reading the workload `{}`", dir.display()))?;
+            Some(read.1)
+        }
+        None => None,
+    };
+    let comparison = compare_runs(&real, &sim, workload.as_ref(), options).context("comparing the runs")?;
+
+    let mut hashes = std::collections::BTreeMap::new();
+    for (index, dir) in inputs.real.iter().enumerate() {
+        hashes.insert(real_run_name(index), hash_directory(dir)?);
+    }
+    hashes.insert(SIM_RUN.to_owned(), hash_directory(&inputs.sim)?);
+    hashes.insert("workload".to_owned(), comparison.workload.sha256.clone());
+    let id = Kind::Comparison.id(&json!({ "inputs": hashes, "options": options }));
+    let staging = match context.store.open(Kind::Comparison, &id, out)? {
+        Slot::Existing(dir) => return Ok((dir, comparison)),
+        Slot::New(staging) => staging,
+    };
+    let started_at = meta::now();
+    write_documents(&staging, &comparison)?;
+    let shown = |path: &Path| path.display().to_string();
+    let dirs: Vec<String> = inputs.real.iter().map(|dir| shown(dir)).collect();
+    let mut run = RunMeta {
+        schema_version: Some(SCHEMA_VERSION.to_owned()),
+        writer: Some(Writer::this()),
+        run_id: Some(id.clone()),
+        run_type: Some("compare".to_owned()),
+        model: real.first().and_then(|run| run.meta.model.clone()),
+        started_at: Some(started_at),
+        ended_at: Some(meta::now()),
+        git_commit: Some(meta::git_commit().unwrap_or_else(|| "unknown".to_owned())),
+        env: meta::environment(),
+        hydra: real.first().and_then(|run| run.meta.hydra.clone()),
+        real_run_dir: dirs.first().cloned(),
+        sim_run_dir: Some(shown(&inputs.sim)),
+        workload_dir: inputs.workload.as_deref().map(shown),
+        inputs: hashes,
+        ..RunMeta::default()
+    };
+    run.params.insert("options".to_owned(), json!(options));
+    run.params.insert("real_run_dirs".to_owned(), json!(dirs));
+    let dir = staging.commit(&write_json(&run))?;
+    Ok((dir, comparison))
+}
+
+/// Reads a run under the name it has in a bundle, so that the comparison says the same there.
+fn load(dir: &Path, name: &str) -> anyhow::Result<Run> {
+    let mut run = load_run_dir(dir)?;
+    run.name = name.to_owned();
+    Ok(run)
+}
+
+fn write_documents(staging: &Staging, comparison: &Comparison) -> anyhow::Result<()> {
+    staging.write("comparison.json", &write_json(comparison))?;
+    staging.write("summary.md", comparison_markdown(comparison).as_bytes())?;
+    for (path, bytes) in tables(comparison) {
+        staging.write(&path, &bytes)?;
+    }
+    for metric in &comparison.metrics {
+        let stem = metric.metric.file_stem();
+        let svg = cdf_svg(metric, Theme::LIGHT, Axis::Linear, FIGURE);
+        staging.write(&format!("figs/{stem}_cdf.svg"), svg.as_bytes())?;
+        staging.write(&format!("figs/{stem}_cdf.png"), &cdf_png(metric, Theme::LIGHT, Axis::Linear, FIGURE))?;
+    }
+    Ok(())
+}
+
+/// What the terminal shows of a comparison.
+pub fn outcome(dir: &Path, comparison: &Comparison) -> Outcome {
+    let mut text = crate::commands::summary::comparison_text(comparison);
+    text.push_str(&format!("\n{}", dir.display()));
+    Outcome {
+        text,
+        json: json!({
+            "path": dir.display().to_string(),
+            "verdict": comparison.verdict,
+            "notices": comparison.notices,
+            "metrics": comparison.metrics.iter().map(|metric| json!({
+                "metric": metric.metric,
+                "num_requests": metric.num_requests,
+                "num_values": metric.num_values,
+                "percentiles": metric.percentiles,
+            })).collect::<Vec<_>>(),
+        }),
+        is_tolerance_exceeded: comparison.options.is_tolerance_declared
+            && comparison.verdict.verdict == Verdict::Outside,
+    }
+}

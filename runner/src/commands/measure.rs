@@ -1,0 +1,202 @@
+//! `fidelio measure`: a workload on a real engine.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use anyhow::Context as _;
+use fidelio_shared::report::run_markdown;
+use fidelio_shared::schema::{
+    PromptRow, RequestRow, RunMeta, StepRow, Workload, WorkloadMeta, WorkloadRow, read_prompts, write_json,
+};
+use fidelio_shared::serving::{Replica, TokenEvent};
+use fidelio_shared::simulate::Recorder;
+use fidelio_shared::time::Nanos;
+use serde_json::{Map, Value, json};
+
+use crate::commands::{Context, meta};
+use crate::config::Experiment;
+use crate::engine::{CandleExecutor, FileRecorder, ServeCounts, executor, serve};
+use crate::error::{Hinted, Interrupted};
+use crate::interrupt;
+use crate::store::{Kind, Slot, Staging, load_workload_dir};
+use crate::workload::{PromptTokenizer, random_tokens, request_tokens};
+
+/// A wait may oversleep this much before the run warns about it.
+const LATE_WAKEUP: Nanos = Nanos::from_millis(5);
+
+/// A workload read back from its directory, with the tokens the engine computes.
+pub struct AskedWorkload {
+    /// Its metadata.
+    pub meta: WorkloadMeta,
+    /// What is asked, and when.
+    pub workload: Workload,
+    /// Token ids of each request.
+    pub tokens: Vec<Vec<u32>>,
+    /// Where it lies.
+    pub dir: PathBuf,
+}
+
+/// Reads a workload and tokenises its prompts; without prompts, tokens are random by seed.
+///
+/// # Errors
+/// When a file is broken, or prompts and lengths disagree.
+pub fn read_workload(experiment: &Experiment, dir: &Path) -> anyhow::Result<AskedWorkload> {
+    let (meta, workload) =
+        load_workload_dir(dir).with_context(|| format!("reading the workload `{}`", dir.display()))?;
+    let file = dir.join("prompts.jsonl");
+    let tokens = if file.is_file() {
+        let input = std::fs::File::open(&file).with_context(|| format!("opening `{}`", file.display()))?;
+        let prompts: Vec<PromptRow> = read_prompts(&file.display().to_string(), input)?;
+        let tokenizer = PromptTokenizer::load(&experiment.model.tokenizer)?;
+        request_tokens(&workload, &prompts, &tokenizer, experiment.workload.chat_template)?
+    } else {
+        let vocab_size = crate::engine::model_config(experiment)?.vocab_size;
+        random_tokens(&workload, experiment.seed, vocab_size as u32)
+    };
+    Ok(AskedWorkload { meta, workload, tokens, dir: dir.to_path_buf() })
+}
+
+/// Runs the workload `repeats` times on one loaded executor; `out` takes the first (more get `_2`, …).
+///
+/// # Errors
+/// When the model cannot be loaded, the executor fails or the user interrupts; what was written then
+/// stays, marked incomplete.
+pub fn measure(
+    context: &Context,
+    experiment: &Experiment,
+    asked: &AskedWorkload,
+    repeats: u32,
+    executor: &mut CandleExecutor,
+    out: Option<&Path>,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let id = Kind::RealRun.id(&json!({
+        "workload": asked.workload.sha256(),
+        "params": run_params(experiment),
+    }));
+    warm_up(experiment, asked, executor).context("warming up")?;
+    let mut made = Vec::new();
+    for repeat in 1..=repeats {
+        let place = out.map(|out| match repeat {
+            1 => out.to_path_buf(),
+            repeat => out.with_file_name(format!("{}_{repeat}", file_name(out))),
+        });
+        let Slot::New(staging) = context.store.open(Kind::RealRun, &id, place.as_deref())? else {
+            unreachable!("a real run is never reused")
+        };
+        let what = if repeats > 1 { format!("measuring {repeat}/{repeats}") } else { "measuring".to_owned() };
+        made.push(measure_once(context, experiment, asked, executor, staging, &what)?);
+    }
+    Ok(made)
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// The settings that decide what a real run does (and so its id): not how it is compared or profiled.
+fn run_params(experiment: &Experiment) -> Map<String, Value> {
+    let keep = ["model", "hardware", "scheduler", "backend", "seed"];
+    experiment.params().into_iter().filter(|(key, _)| keep.contains(&key.as_str())).collect()
+}
+
+fn measure_once(
+    context: &Context,
+    experiment: &Experiment,
+    asked: &AskedWorkload,
+    executor: &mut CandleExecutor,
+    staging: Staging,
+    what: &str,
+) -> anyhow::Result<PathBuf> {
+    let mut run = meta::begun("real", &staging.name(), experiment);
+    let backend = experiment.backend.kind.name();
+    run.backend = Some(backend.to_owned());
+    run.workload_dir = Some(asked.dir.display().to_string());
+    run.inputs.insert("workload".to_owned(), asked.workload.sha256());
+    staging.write("run_meta.json", &write_json(&run))?;
+
+    let num_requests = asked.workload.rows.len();
+    let bar = context.talk.progress(num_requests as u64, what);
+    let mut recorder = FileRecorder::new(&staging, num_requests, backend, true, bar)?;
+    let mut replica = settings(Replica::new(&experiment.scheduler))?;
+    executor.start_clock();
+    let served = serve(&asked.workload, &asked.tokens, &mut replica, executor, &mut recorder, &interrupt::flag());
+    let written = recorder.finish();
+    let counts = served
+        .with_context(|| format!("running the workload; what was written stays in `{}`", staging.dir().display()))?;
+    written?;
+
+    let results = results(&counts);
+    run.ended_at = Some(meta::now());
+    run.results = results;
+    save_run(staging, &run)
+}
+
+/// Writes the summary, from the files as a reader will find them, and gives the directory its name.
+pub(super) fn save_run(staging: Staging, meta: &RunMeta) -> anyhow::Result<PathBuf> {
+    let mut run = staging.load(meta.clone()).context("reading the run back")?;
+    run.name = staging.name();
+    staging.write("summary.md", run_markdown(&run).as_bytes())?;
+    staging.commit(&write_json(meta))
+}
+
+fn results(counts: &ServeCounts) -> Map<String, Value> {
+    let mut results = Map::new();
+    results.insert("num_steps".to_owned(), json!(counts.num_steps));
+    results.insert("num_preemptions".to_owned(), json!(counts.num_preemptions));
+    results.insert("worst_wakeup_ns".to_owned(), json!(counts.worst_wakeup_ns));
+    if counts.worst_wakeup_ns > LATE_WAKEUP.0 {
+        let late = counts.worst_wakeup_ns as f64 / 1e6;
+        let warning = format!("a request was admitted {late:.1} ms late because the machine overslept");
+        results.insert("warnings".to_owned(), json!([warning]));
+    }
+    results
+}
+
+fn settings(replica: Result<Replica, String>) -> anyhow::Result<Replica> {
+    replica.map_err(|problem| {
+        Hinted::new(format!("the scheduler settings are impossible: {problem}"), "change `scheduler.…`").into()
+    })
+}
+
+/// Serves a few of the workload's own requests, all at once, before the clock starts.
+fn warm_up(experiment: &Experiment, asked: &AskedWorkload, executor: &mut CandleExecutor) -> anyhow::Result<()> {
+    let count = experiment.backend.warmup_requests as usize;
+    let rows: Vec<WorkloadRow> = asked.workload.rows.iter().take(count).cloned().collect();
+    let rows = rows.into_iter().map(|row| WorkloadRow { inter_arrival: Nanos::ZERO, arrival: Nanos::ZERO, ..row });
+    let workload = Workload { rows: rows.collect() };
+    let mut replica = settings(Replica::new(&experiment.scheduler))?;
+    serve(&workload, &asked.tokens, &mut replica, executor, &mut Nowhere, &interrupt::flag())?;
+    Ok(())
+}
+
+struct Nowhere;
+
+impl Recorder for Nowhere {
+    type Error = anyhow::Error;
+
+    fn token(&mut self, _: TokenEvent, _: Option<u32>) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn finished(&mut self, _: RequestRow) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn step(&mut self, _: StepRow) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+/// Loads the experiment's executor, with a word about how long that may take.
+///
+/// # Errors
+/// When it cannot be loaded, or the user interrupted meanwhile.
+pub fn load_executor(context: &Context, experiment: &Experiment) -> anyhow::Result<CandleExecutor> {
+    let parameters = crate::engine::model_config(experiment)?.num_parameters();
+    context.talk.note(format!("loading {} ({:.1} M parameters)", experiment.model.name, parameters as f64 / 1e6));
+    let executor = executor(experiment)?;
+    if interrupt::flag().load(Ordering::Relaxed) {
+        return Err(Interrupted.into());
+    }
+    Ok(executor)
+}

@@ -1,0 +1,65 @@
+//! `fidelio summary`: the key results of one run directory, and how comparisons look on a terminal.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use fidelio_shared::charts::format_duration;
+use fidelio_shared::report::{key_results, percent, run_markdown};
+use fidelio_shared::schema::comparison::Comparison;
+use serde_json::json;
+
+use crate::commands::Outcome;
+use crate::store::load_run_dir;
+
+/// Summarises a run of ours or of another tool.
+///
+/// # Errors
+/// When the directory is not a run, or a file is broken.
+pub fn summary(dir: &Path) -> anyhow::Result<Outcome> {
+    let mut run = load_run_dir(dir).with_context(|| format!("reading the run `{}`", dir.display()))?;
+    run.name = dir.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let text = run_markdown(&run);
+    Ok(Outcome::new(text.trim_end(), json!(key_results(&run))))
+}
+
+/// The verdict, the banners and one line a percentile.
+pub fn comparison_text(comparison: &Comparison) -> String {
+    let mut text = format!("{}\n", comparison.verdict.sentence);
+    for notice in &comparison.notices {
+        text.push_str(&format!("! {}\n", notice.text));
+    }
+    let has_noise = comparison.real.len() > 1;
+    text.push_str(&format!(
+        "\n{:<16} {:>5} {:>12} {:>12} {:>10}{}  {}\n",
+        "metric",
+        "",
+        "real",
+        "simulated",
+        "error",
+        if has_noise { format!(" {:>10}", "noise") } else { String::new() },
+        "verdict"
+    ));
+    for metric in &comparison.metrics {
+        for (index, row) in metric.percentiles.iter().enumerate() {
+            let noise = match (has_noise, row.noise_rel) {
+                (false, _) => String::new(),
+                (true, Some(noise)) => format!(" {:>10}", format!("±{}", percent(noise).trim_start_matches('+'))),
+                (true, None) => format!(" {:>10}", "–"),
+            };
+            let more = match row.num_more_needed {
+                0 => String::new(),
+                more => format!(" ({more} more requests needed)"),
+            };
+            text.push_str(&format!(
+                "{:<16} {:>5} {:>12} {:>12} {:>10}{noise}  {}{more}\n",
+                if index == 0 { metric.metric.label() } else { "" },
+                row.label.to_uppercase(),
+                format_duration(row.real_ns.as_f64()),
+                format_duration(row.sim_ns.as_f64()),
+                row.rel_error.map_or("–".to_owned(), percent),
+                row.verdict.words(),
+            ));
+        }
+    }
+    text
+}

@@ -1,0 +1,13 @@
+//! The native half of fidelio: command line, configuration, files, engines. Arithmetic lives in `fidelio-shared`.
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod engine;
+pub mod error;
+pub mod interrupt;
+pub mod profile;
+pub mod site;
+pub mod store;
+pub mod talk;
+pub mod workload;
