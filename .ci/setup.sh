@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Installs what is missing of: the wasm target, wasm-bindgen, trunk (all for the viewer), Chromium (for its tests).
+#
+#   .ci/setup.sh viewer    what the site is built with
+#   .ci/setup.sh browser   what its tests run in
+#
+# Tools go into .tools/ of this checkout (or $FIDELIO_TOOLS); a tool of the wanted version on PATH is used.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# wasm-bindgen must be the version in Cargo.lock, to the letter.
+WASM_BINDGEN=0.2.129
+TRUNK=0.21.14
+TOOLS=${FIDELIO_TOOLS:-$PWD/.tools}
+export PATH="$TOOLS/bin:$PATH"
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
+has_version() { "$1" --version 2>/dev/null | grep -qwF "$2"; }
+
+# tool crate version [cargo install flags]: the tool runs for seconds, so compile it for quick building.
+ensure_tool() {
+  local tool=$1 crate=$2 version=$3
+  shift 3
+  has_version "$tool" "$version" && return
+  say "installing $crate $version into $TOOLS"
+  CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG=0 \
+    cargo install --quiet --locked --root "$TOOLS" "$@" "$crate" --version "$version"
+  has_version "$tool" "$version" || die "$crate $version was installed, but \`$tool --version\` says otherwise"
+}
+
+viewer() {
+  command -v cargo >/dev/null || die "cargo is missing: install Rust 1.95 or newer with rustup"
+  .ci/ensure-wasm-target.sh
+  ensure_tool wasm-bindgen wasm-bindgen-cli "$WASM_BINDGEN"
+  ensure_tool trunk trunk "$TRUNK" --no-default-features
+}
+
+browser() {
+  if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then return; fi
+  local sudo=
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  command -v apt-get >/dev/null ||
+    die "the browser tests need \`chromium\` and \`chromedriver\` on PATH: install them with this system's package manager"
+  say "installing chromium and chromedriver"
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null
+  command -v chromedriver >/dev/null || die "chromium-driver was installed, but \`chromedriver\` is not on PATH"
+}
+
+case ${1:-} in
+  viewer) viewer ;;
+  browser) browser ;;
+  *) die "usage: .ci/setup.sh viewer|browser" ;;
+esac

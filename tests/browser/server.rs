@@ -1,0 +1,92 @@
+//! What `fidelio view` answers without a browser, and a proxy that writes down who is asked for.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::browser::harness::{Sample, View};
+
+/// Listens as a proxy, answers nothing, remembers the request lines.
+pub struct Recorder {
+    pub port: u16,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Recorder {
+    pub fn start() -> Recorder {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let list = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let mut line = String::new();
+                let _ = BufReader::new(stream).read_line(&mut line);
+                list.lock().expect("no panic here").push(line.trim().to_owned());
+            }
+        });
+        Recorder { port, heard }
+    }
+
+    pub fn asked_for(&self) -> Vec<String> {
+        self.heard.lock().expect("no panic here").clone()
+    }
+
+    pub fn wait_for(&self, host: &str) {
+        let start = Instant::now();
+        while !self.asked_for().iter().any(|line| line.contains(host)) {
+            assert!(start.elapsed() < Duration::from_secs(10), "{host} is not among {:?}", self.asked_for());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// Sends `head` and reads the whole answer.
+fn ask(view: &View, head: &str) -> (String, Vec<u8>) {
+    let address = view.site().trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let mut stream = TcpStream::connect(&address).expect("the server listens");
+    let head = head.replace("HOST", &address);
+    stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("a head");
+    (String::from_utf8_lossy(&answer[..end]).into_owned(), answer[end + 4..].to_vec())
+}
+
+#[test]
+fn view_serves_exact_paths_with_their_types_and_a_policy() {
+    let sample = Sample::get();
+    let view = View::of(&sample.bundle);
+    for (path, mime) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/fidelio-viewer_bg.wasm", "application/wasm"),
+        ("/fidelio-viewer.js", "text/javascript; charset=utf-8"),
+    ] {
+        let (head, body) = ask(&view, &format!("GET {path} HTTP/1.1\r\nHost: HOST"));
+        assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
+        assert!(head.contains(&format!("Content-Type: {mime}\r\n")), "{path}: {head}");
+        for header in ["Content-Security-Policy: default-src 'self'", "X-Content-Type-Options: nosniff"] {
+            assert!(head.contains(header), "{path}: {head}");
+        }
+        assert!(!body.is_empty());
+    }
+    let (_, body) = ask(&view, &format!("GET /{} HTTP/1.1\r\nHost: HOST", view.path()));
+    assert_eq!(body, std::fs::read(&sample.bundle).expect("the bundle"));
+    for path in ["/bundles/0/", "/bundles/1/spaced.zip", "/../Cargo.toml", "/..%2fCargo.toml", "//etc/passwd"] {
+        let (head, _) = ask(&view, &format!("GET {path} HTTP/1.1\r\nHost: HOST"));
+        assert!(head.starts_with("HTTP/1.1 404"), "{path}: {head}");
+    }
+}
+
+#[test]
+fn view_answers_no_other_host_and_changes_nothing() {
+    let view = View::of(&Sample::get().bundle);
+    for host in ["evil.test", "127.0.0.1", "127.0.0.1:1", "localhost.evil.test:80"] {
+        let (head, body) = ask(&view, &format!("GET /{} HTTP/1.1\r\nHost: {host}", view.path()));
+        assert!(head.starts_with("HTTP/1.1 403"), "{host}: {head}");
+        assert!(body.len() < 200, "{host} learns nothing");
+    }
+    let (head, _) = ask(&view, "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 0");
+    assert!(head.starts_with("HTTP/1.1 405"), "{head}");
+}

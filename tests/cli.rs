@@ -1,0 +1,107 @@
+//! The command line itself: exit codes, streams, help, reuse, force, JSON.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::bundles::published_bundle;
+use crate::harness::{Scratch, fixture_arg};
+
+#[test]
+fn help_and_version_go_to_stdout_and_mistakes_to_stderr_with_exit_2() {
+    let scratch = Scratch::new("cli-help");
+    for args in [&["--help"][..], &["--version"], &["compare", "--help"], &["help", "run"]] {
+        let ran = scratch.fidelio(args).expect(0);
+        assert!(!ran.stdout.is_empty() && ran.stderr.is_empty(), "{args:?}");
+    }
+    for args in [&[][..], &["measur"], &["compare", "--sim", "x"], &["compare", "--real", "a", "--sim", "b", "--tolerance", "wide"]] {
+        let ran = scratch.fidelio(args).expect(2);
+        assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn doctor_never_fails_and_says_what_is_missing() {
+    let scratch = Scratch::new("cli-doctor");
+    let ran = scratch.fidelio(&["doctor"]).expect(0);
+    for what in ["processor", "memory", "gpu", "tokenizer", "viewer", "build"] {
+        assert!(ran.stdout.contains(what), "{}", ran.stdout);
+    }
+    let json = scratch.fidelio(&["doctor", "--json"]).expect(0).json();
+    assert_eq!(json.as_array().map(Vec::len), Some(6));
+}
+
+#[test]
+fn a_declared_tolerance_that_is_exceeded_exits_1_and_an_undeclared_one_0() {
+    let scratch = Scratch::new("cli-tolerance");
+    let [real, sim] = ["real_run", "vidur_run"].map(|part| fixture_arg(&format!("qwen3_a100_spaced/{part}")));
+    let base = ["compare", "--real", &real, "--sim", &sim, "--allow-mismatch", "-q"];
+    scratch.fidelio(&base).expect(0);
+    scratch.fidelio(&[&base[..], &["--tolerance", "10%"]].concat()).expect(1);
+    // The whole range of errors fits into 900 %, and eight requests cannot say more than "cannot tell".
+    let ran = scratch.fidelio(&[&base[..], &["--tolerance", "9", "--json"]].concat()).expect(0);
+    assert_eq!(ran.json()["verdict"]["verdict"], "cannot_tell");
+    // A run against itself: nothing differs, so nothing is outside.
+    scratch.fidelio(&["compare", "--real", &real, "--sim", &real, "--allow-mismatch", "--tolerance", "0", "-q"]).expect(0);
+}
+
+#[test]
+fn an_artifact_is_reused_refused_or_replaced() {
+    let scratch = Scratch::new("cli-reuse");
+    let make = |args: &[&str]| scratch.fidelio(&[&["workload", "quickstart"], args].concat());
+    let first = make(&[]).expect(0).path();
+    let again = make(&[]).expect(0);
+    assert_eq!(first, again.path());
+    assert!(again.stderr.contains("reusing"), "{}", again.stderr);
+    fs::create_dir(scratch.join("mine")).expect("a directory");
+    fs::write(scratch.join("mine/notes.txt"), "keep me").expect("written");
+    make(&["--out", "mine"]).refused(&["already exists", "--force"]);
+    assert!(scratch.join("mine/notes.txt").exists());
+    make(&["--out", "mine", "--force"]).expect(0);
+    assert!(scratch.join("mine/workload_meta.json").exists() && !scratch.join("mine/notes.txt").exists());
+    make(&["seed=1", "--out", "mine"]).refused(&["already exists"]);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_not_an_error() {
+    let scratch = Scratch::new("cli-pipe");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fidelio"))
+        .args(["completions", "bash"])
+        .current_dir(scratch.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty());
+}
+
+#[test]
+fn an_input_that_changed_after_the_comparison_is_not_bundled() {
+    let scratch = Scratch::new("cli-changed");
+    crate::harness::copy_dir(&crate::harness::fixture("qwen3_a100_spaced"), scratch.path());
+    scratch.fidelio(&["compare", "--real", "real_run", "--sim", "vidur_run", "--allow-mismatch", "--out", "c"]).expect(0);
+    let path = scratch.join("vidur_run/token_metrics.csv");
+    let text = fs::read_to_string(&path).expect("a file");
+    fs::write(&path, text.replacen('1', "2", 1)).expect("written");
+    scratch.fidelio(&["bundle", "c", "--out", "b.zip"]).refused(&["no longer the sim_run that was compared"]);
+    assert!(!scratch.join("b.zip").exists());
+    assert_eq!(fs::read_dir(scratch.path()).expect("a directory").filter(|entry| {
+        entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().contains("partial"))
+    }).count(), 0);
+}
+
+#[test]
+fn summaries_and_tables_read_as_intended() {
+    let scratch = Scratch::new("cli-summary");
+    published_bundle(&scratch);
+    let summary = fs::read_to_string(scratch.join("comparison/summary.md")).expect("summary.md");
+    for words in ["# Real against simulated", "> ⚠ settings differ", "| P99 | 22.76 ms |", "figs/ttft_cdf.svg", "one run: unknown"] {
+        assert!(summary.contains(words), "`{words}` is not in\n{summary}");
+    }
+    for figure in ["ttft_cdf.svg", "ttft_cdf.png", "token_latency_cdf.svg"] {
+        let bytes = fs::read(scratch.join("comparison/figs").join(figure)).expect("a figure");
+        assert!(bytes.len() > 2_000, "{figure}");
+    }
+}

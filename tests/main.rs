@@ -1,0 +1,16 @@
+//! The integration tests of fidelio, one file a law or surface. They run the real binary on real files.
+
+mod bad_input;
+mod browser;
+mod bundles;
+mod cli;
+mod config;
+mod determinism;
+mod harness;
+mod invariants;
+mod licences;
+mod parity;
+mod pipeline;
+mod qwen3_reference;
+mod reference;
+mod workload;

@@ -1,0 +1,176 @@
+//! The parity law: the engine's driver on a scripted executor equals the simulator, event for event.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::atomic::AtomicBool;
+
+use fidelio::engine::{Executor, StepResult, serve};
+use fidelio_shared::latency::{BatchShape, LatencyModel, StepTime};
+use fidelio_shared::schema::{RequestRow, StepRow, Workload};
+use fidelio_shared::serving::{Batch, Policy, Replica, Request, RequestId, SchedulerConfig, StepOutcome, TokenEvent};
+use fidelio_shared::simulate::{Recorder, simulate, step_row};
+use fidelio_shared::time::Nanos;
+
+use crate::harness::grid_workload;
+
+/// Arrivals and step times are multiples of this, so that they meet.
+const GRID: u64 = 1_000;
+
+/// Step times on the grid: 2 units of host, then device time by shape.
+pub struct GridTimes;
+
+impl LatencyModel for GridTimes {
+    fn stage_time(&self, shape: &BatchShape, _stage: u32) -> StepTime {
+        let units = 1 + shape.num_tokens() / 16 + shape.context_tokens / 64;
+        StepTime { host: Nanos(2 * GRID), device: Nanos(units * GRID) }
+    }
+
+    fn covers(&self, _shape: &BatchShape) -> bool {
+        true
+    }
+}
+
+/// Everything a driver records, in order.
+#[derive(Debug, Default, PartialEq)]
+pub struct Log {
+    pub tokens: Vec<TokenEvent>,
+    pub rows: BTreeMap<RequestId, RequestRow>,
+    pub steps: Vec<StepRow>,
+}
+
+impl Recorder for Log {
+    type Error = Infallible;
+
+    fn token(&mut self, event: TokenEvent, _: Option<u32>) -> Result<(), Infallible> {
+        self.tokens.push(event);
+        Ok(())
+    }
+
+    fn finished(&mut self, row: RequestRow) -> Result<(), Infallible> {
+        let twice = self.rows.insert(row.request_id, row);
+        assert_eq!(twice, None, "a request ends once");
+        Ok(())
+    }
+
+    fn step(&mut self, row: StepRow) -> Result<(), Infallible> {
+        self.steps.push(row);
+        Ok(())
+    }
+}
+
+/// Virtual time that moves by the same step times.
+#[derive(Default)]
+struct Scripted {
+    now: Nanos,
+}
+
+impl Executor for Scripted {
+    fn now(&mut self) -> Nanos {
+        self.now
+    }
+
+    fn wait_until(&mut self, deadline: Nanos) {
+        self.now = self.now.max(deadline);
+    }
+
+    fn register(&mut self, _: RequestId, _: &[u32]) {}
+
+    fn execute(&mut self, batch: &Batch) -> anyhow::Result<StepResult> {
+        let time = GridTimes.stage_time(&batch.shape(), 0);
+        self.now += time.host + time.device;
+        Ok(StepResult { tokens: Vec::new(), device: time.device })
+    }
+
+    fn release(&mut self, _: RequestId) {}
+}
+
+pub fn settings(policy: Policy, num_blocks: u32) -> SchedulerConfig {
+    SchedulerConfig {
+        policy,
+        max_num_seqs: 8,
+        max_num_batched_tokens: 24,
+        long_prefill_token_threshold: 0,
+        block_size: 4,
+        num_blocks,
+        watermark_permille: 0,
+        max_model_len: 256,
+        max_in_flight: 1,
+    }
+}
+
+fn served(workload: &Workload, config: &SchedulerConfig) -> (Log, u64) {
+    let mut log = Log::default();
+    let mut replica = Replica::new(config).expect("possible settings");
+    let counts = serve(workload, &[], &mut replica, &mut Scripted::default(), &mut log, &AtomicBool::new(false));
+    let counts = counts.expect("a scripted executor never fails");
+    (log, counts.num_preemptions)
+}
+
+fn simulated(workload: &Workload, config: &SchedulerConfig) -> (Log, u64) {
+    let mut log = Log::default();
+    let counts = simulate(workload, config, &GridTimes, &mut log).expect("possible settings");
+    (log, counts.num_preemptions)
+}
+
+#[test]
+fn engine_and_simulator_agree_on_every_event_through_thousands_of_preemptions() {
+    let mut preemptions = BTreeMap::new();
+    for policy in [Policy::VllmV1, Policy::Sarathi] {
+        for seed in 0..150 {
+            let workload = grid_workload(seed, 60, GRID, 12);
+            for num_blocks in [26, 40, 200] {
+                let config = settings(policy, num_blocks);
+                let (real, real_preemptions) = served(&workload, &config);
+                let (sim, sim_preemptions) = simulated(&workload, &config);
+                assert_eq!(real, sim, "{policy:?}, seed {seed}, {num_blocks} blocks");
+                assert_eq!(real_preemptions, sim_preemptions);
+                *preemptions.entry(format!("{policy:?}")).or_insert(0) += real_preemptions;
+            }
+        }
+    }
+    println!("preemptions: {preemptions:?}");
+    assert!(preemptions.values().all(|count| *count > 2_000), "too few preemptions to show anything: {preemptions:?}");
+}
+
+/// A driver with one tie broken on purpose: what arrives at the very end of a step is admitted after
+/// the next batch was chosen.
+fn served_with_a_broken_tie(workload: &Workload, config: &SchedulerConfig) -> Log {
+    let (mut log, mut outcome, mut executor) = (Log::default(), StepOutcome::default(), Scripted::default());
+    let mut replica = Replica::new(config).expect("possible settings");
+    let mut pending = workload.rows.iter().enumerate().peekable();
+    loop {
+        let now = executor.now();
+        while let Some((id, row)) =
+            pending.next_if(|(_, row)| row.arrival < now || (row.arrival == now && replica.is_idle()))
+        {
+            if let Some(row) = replica.admit(Request::from_row(id as RequestId, row)) {
+                log.finished(row).expect("infallible");
+            }
+        }
+        if let Some(batch) = replica.begin_step(now) {
+            let load = replica.load();
+            let result = executor.execute(&batch).expect("scripted");
+            let end = executor.now();
+            replica.end_step(&batch, end, &[], &mut outcome);
+            log.tokens.extend(&outcome.tokens);
+            outcome.finished.drain(..).for_each(|row| log.finished(row).expect("infallible"));
+            log.steps.push(step_row(&batch, load, now, end, result.device));
+        } else if let Some((_, row)) = pending.peek() {
+            executor.wait_until(row.arrival);
+        } else {
+            return log;
+        }
+    }
+}
+
+#[test]
+fn a_broken_tie_is_seen_on_the_grid() {
+    let config = settings(Policy::VllmV1, 40);
+    let differ = (0..50).filter(|seed| {
+        let workload = grid_workload(*seed, 60, GRID, 12);
+        served_with_a_broken_tie(&workload, &config) != simulated(&workload, &config).0
+    });
+    let differ = differ.count();
+    println!("{differ} of 50 workloads show the broken tie");
+    assert!(differ > 25, "the grid is too fine: only {differ} of 50 workloads tie where it matters");
+}

@@ -1,0 +1,59 @@
+//! Numbers that others published, recomputed from their raw rows to the printed digit.
+
+use std::fs;
+
+use crate::harness::{Scratch, fixture_arg};
+
+#[test]
+fn the_published_a100_comparison_is_refused_and_named_then_reproduced_under_a_banner() {
+    let scratch = Scratch::new("reference-compare");
+    let [real, sim, workload] =
+        ["real_run", "vidur_run", "workload"].map(|part| fixture_arg(&format!("qwen3_a100_spaced/{part}")));
+    let base = ["compare", "--real", &real, "--sim", &sim, "--workload", &workload];
+    scratch.fidelio(&base).refused(&[
+        "model` (real .../models/qwen3-0.6b/source-data, simulated Qwen/Qwen3-0.6B)",
+        "the simulated run does not say `max_num_seqs`, `max_num_batched_tokens`",
+        "neither run says `policy`",
+        "--allow-mismatch",
+    ]);
+    assert!(!scratch.join("tmp").exists(), "a refusal leaves nothing behind");
+
+    let allowed = [&base[..], &["--allow-mismatch", "--out", "out"]].concat();
+    let ran = scratch.fidelio(&allowed).expect(0);
+    assert!(ran.stdout.contains("! settings differ"), "the banner is on the output:\n{}", ran.stdout);
+    let table = |name: &str| fs::read_to_string(scratch.join("out/tables").join(name)).expect("a table");
+    let cells = |text: &str, percentile: &str| -> (String, String) {
+        let line = text.lines().find(|line| line.starts_with(&format!("{percentile},"))).expect("a row");
+        let mut cells = line.split(',').skip(1).map(str::to_owned);
+        (cells.next().expect("real"), cells.next().expect("simulated"))
+    };
+    let ttft = table("ttft_percentiles.csv");
+    for (percentile, real) in [("p50", "17283962.5"), ("p90", "20037415.3"), ("p99", "22755979.33")] {
+        assert_eq!(cells(&ttft, percentile), (real.to_owned(), "1967610".to_owned()));
+    }
+    let itl = table("token_latency_percentiles.csv");
+    for (percentile, real_ms) in [("p50", "13.616"), ("p90", "14.128"), ("p99", "17.141")] {
+        let real: f64 = cells(&itl, percentile).0.parse().expect("a number");
+        assert_eq!(format!("{:.3}", real / 1e6), real_ms);
+    }
+    let comparison: serde_json::Value =
+        serde_json::from_slice(&fs::read(scratch.join("out/comparison.json")).expect("comparison.json")).expect("JSON");
+    let itl = comparison["metrics"].as_array().expect("metrics").iter().find(|metric| metric["metric"] == "itl");
+    assert_eq!(itl.expect("ITL")["num_values"], 504, "8 requests of 64 tokens have 504 gaps, index 0 left out");
+    assert_eq!(comparison["verdict"]["verdict"], "outside", "8 requests, all 7.5 times too fast, are enough to know");
+}
+
+#[test]
+fn the_published_burst_simulation_has_the_key_results_its_authors_printed() {
+    let scratch = Scratch::new("reference-summary");
+    let run = fixture_arg("qwen3_a100_burst_sim");
+    let json = scratch.fidelio(&["summary", &run, "--json"]).expect(0).json();
+    assert_eq!((&json["num_requests"], &json["num_prefill_tokens"], &json["num_decode_tokens"]), (&4.into(), &53.into(), &256.into()));
+    assert_eq!(json["ttft"]["mean"], 2_204_013);
+    assert_eq!(json["e2e"]["mean"], 121_967_428);
+    assert_eq!((&json["itl"]["min"], &json["itl"]["max"]), (&1_901_006.into(), &1_901_007.into()));
+    let text = scratch.fidelio(&["summary", &run]).expect(0).stdout;
+    assert!(text.contains("2098.9 tokens/s"), "{text}");
+    let mean = json["itl"]["mean"].as_f64().expect("a mean");
+    assert_eq!(format!("{mean:.1}"), "1901006.6");
+}
