@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
@@ -17,8 +18,27 @@ fn main() -> io::Result<()> {
         // A path that is missing would be taken for changed at every build: watch for its arrival instead.
         println!("cargo::rerun-if-changed={}", viewer.display());
     }
+    commit();
     files.sort();
     fs::write(variable("OUT_DIR")?.join("site.rs"), table(&files))
+}
+
+/// The commit this is built from, for the metadata of every artifact; nothing outside a checkout.
+fn commit() {
+    let git = |args: &[&str]| -> Option<String> {
+        let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "HEAD"]) else { return };
+    println!("cargo::rustc-env=FIDELIO_GIT_COMMIT={commit}");
+    let is_dirty = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| !changes.is_empty());
+    println!("cargo::rustc-env=FIDELIO_GIT_DIRTY={is_dirty}");
+    // The log of HEAD grows with every commit and checkout; an edit makes the tree dirty.
+    println!("cargo::rerun-if-changed=src");
+    println!("cargo::rerun-if-changed=../shared/src");
+    if let Some(log) = git(&["rev-parse", "--path-format=absolute", "--git-path", "logs/HEAD"]) {
+        println!("cargo::rerun-if-changed={log}");
+    }
 }
 
 /// Every file below `folder`, as (path in the site, path on disk).

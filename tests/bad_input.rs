@@ -116,7 +116,10 @@ fn an_endless_line_is_refused_in_bounded_memory() {
     let output = output.expect("sh starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains("request_metrics.csv") && stderr.contains("arrival_time_ns") | stderr.contains("first_token"), "{stderr}");
+    assert!(
+        stderr.contains("request_metrics.csv") && stderr.contains("arrival_time_ns") | stderr.contains("first_token"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -151,7 +154,14 @@ fn real_world_files_are_read_crlf_bom_order_extra_columns_gzip_and_the_minimum()
     assert_eq!(percentiles("plain"), percentiles("packed"));
 
     // The minimum columns alone: the rest is derived from the token rows.
-    let minimum = ["request_id", "arrival_time_ns", "first_token_time_ns", "num_prefill_tokens", "num_decode_tokens", "num_decode_tokens_actual"];
+    let minimum = [
+        "request_id",
+        "arrival_time_ns",
+        "first_token_time_ns",
+        "num_prefill_tokens",
+        "num_decode_tokens",
+        "num_decode_tokens_actual",
+    ];
     let fixture = fs::read_to_string(fixture("qwen3_a100_spaced/real_run/request_metrics.csv")).expect("a file");
     let header: Vec<&str> = fixture.lines().next().expect("a header").split(',').collect();
     let text = fixture.lines().map(|line| {

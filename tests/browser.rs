@@ -211,7 +211,7 @@ async fn it_fits_every_width_in_light_and_dark() {
             let is_dark = browser.script("return matchMedia('(prefers-color-scheme: dark)').matches").await;
             assert_eq!(is_dark, scheme == "dark");
             let size = browser.script("return [innerWidth, document.documentElement.scrollWidth]").await;
-            assert_eq!(size[0], size[1], "the page fits its {width} pixels");
+            assert!(size[1].as_u64() <= size[0].as_u64(), "the page fits its {width} pixels: {size}");
             assert!(browser.script(INK).await.as_u64() > Some(1000), "the chart is drawn");
             browser.screenshot(&format!("report-{width}-{scheme}")).await;
             browser.close().await;

@@ -94,9 +94,12 @@ fn a_number_changed_together_with_its_hash_is_still_found() {
     };
     forge("comparison/comparison.json", "17283962.5", "17283962.6");
     fs::write(scratch.join("forged.zip"), zip_of(&entries)).expect("written");
-    scratch
-        .fidelio(&["verify", "forged.zip"])
-        .refused(&["comparison/comparison.json", "17283962.6", "the raw rows give", "17283962.5"]);
+    scratch.fidelio(&["verify", "forged.zip"]).refused(&[
+        "comparison/comparison.json",
+        "17283962.6",
+        "the raw rows give",
+        "17283962.5",
+    ]);
 }
 
 #[test]

@@ -13,7 +13,12 @@ fn help_and_version_go_to_stdout_and_mistakes_to_stderr_with_exit_2() {
         let ran = scratch.fidelio(args).expect(0);
         assert!(!ran.stdout.is_empty() && ran.stderr.is_empty(), "{args:?}");
     }
-    for args in [&[][..], &["measur"], &["compare", "--sim", "x"], &["compare", "--real", "a", "--sim", "b", "--tolerance", "wide"]] {
+    for args in [
+        &[][..],
+        &["measur"],
+        &["compare", "--sim", "x"],
+        &["compare", "--real", "a", "--sim", "b", "--tolerance", "wide"],
+    ] {
         let ran = scratch.fidelio(args).expect(2);
         assert!(ran.stdout.is_empty() && !ran.stderr.is_empty(), "{args:?}");
     }
@@ -41,7 +46,9 @@ fn a_declared_tolerance_that_is_exceeded_exits_1_and_an_undeclared_one_0() {
     let ran = scratch.fidelio(&[&base[..], &["--tolerance", "9", "--json"]].concat()).expect(0);
     assert_eq!(ran.json()["verdict"]["verdict"], "cannot_tell");
     // A run against itself: nothing differs, so nothing is outside.
-    scratch.fidelio(&["compare", "--real", &real, "--sim", &real, "--allow-mismatch", "--tolerance", "0", "-q"]).expect(0);
+    scratch
+        .fidelio(&["compare", "--real", &real, "--sim", &real, "--allow-mismatch", "--tolerance", "0", "-q"])
+        .expect(0);
 }
 
 #[test]
@@ -81,15 +88,23 @@ fn a_reader_that_goes_away_is_not_an_error() {
 fn an_input_that_changed_after_the_comparison_is_not_bundled() {
     let scratch = Scratch::new("cli-changed");
     crate::harness::copy_dir(&crate::harness::fixture("qwen3_a100_spaced"), scratch.path());
-    scratch.fidelio(&["compare", "--real", "real_run", "--sim", "vidur_run", "--allow-mismatch", "--out", "c"]).expect(0);
+    scratch
+        .fidelio(&["compare", "--real", "real_run", "--sim", "vidur_run", "--allow-mismatch", "--out", "c"])
+        .expect(0);
     let path = scratch.join("vidur_run/token_metrics.csv");
     let text = fs::read_to_string(&path).expect("a file");
     fs::write(&path, text.replacen('1', "2", 1)).expect("written");
     scratch.fidelio(&["bundle", "c", "--out", "b.zip"]).refused(&["no longer the sim_run that was compared"]);
     assert!(!scratch.join("b.zip").exists());
-    assert_eq!(fs::read_dir(scratch.path()).expect("a directory").filter(|entry| {
-        entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().contains("partial"))
-    }).count(), 0);
+    assert_eq!(
+        fs::read_dir(scratch.path())
+            .expect("a directory")
+            .filter(|entry| {
+                entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().contains("partial"))
+            })
+            .count(),
+        0
+    );
 }
 
 #[test]
@@ -97,7 +112,13 @@ fn summaries_and_tables_read_as_intended() {
     let scratch = Scratch::new("cli-summary");
     published_bundle(&scratch);
     let summary = fs::read_to_string(scratch.join("comparison/summary.md")).expect("summary.md");
-    for words in ["# Real against simulated", "> ⚠ settings differ", "| P99 | 22.76 ms |", "figs/ttft_cdf.svg", "one run: unknown"] {
+    for words in [
+        "# Real against simulated",
+        "> ⚠ settings differ",
+        "| P99 | 22.76 ms |",
+        "figs/ttft_cdf.svg",
+        "one run: unknown",
+    ] {
         assert!(summary.contains(words), "`{words}` is not in\n{summary}");
     }
     for figure in ["ttft_cdf.svg", "ttft_cdf.png", "token_latency_cdf.svg"] {

@@ -20,7 +20,8 @@ pub fn write_profile(dir: &Path, model: &str) {
             context_tokens: decodes * context,
             num_sampled: decodes + u64::from(tokens > 0),
         };
-        let device = Nanos(2_000_000 + 40_000 * shape.num_tokens() + 30 * shape.context_tokens + 5 * shape.prefill_pairs);
+        let device =
+            Nanos(2_000_000 + 40_000 * shape.num_tokens() + 30 * shape.context_tokens + 5 * shape.prefill_pairs);
         StepProfileRow {
             shape,
             num_repeats: 1,

@@ -81,7 +81,12 @@ impl Ran {
         assert_eq!(ran.stdout, "", "an error puts nothing on stdout");
         assert_eq!(ran.stderr.matches("error: ").count(), 1, "{}", ran.stderr);
         for word in words {
-            assert!(ran.stderr.contains(word), "`{word}` is not in the message of fidelio {}:\n{}", ran.args, ran.stderr);
+            assert!(
+                ran.stderr.contains(word),
+                "`{word}` is not in the message of fidelio {}:\n{}",
+                ran.args,
+                ran.stderr
+            );
         }
         ran
     }

@@ -1,6 +1,6 @@
 //! Laws of the serving core under random settings: conservation, causality, budget, work conservation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fidelio_shared::schema::RequestStatus;
 use fidelio_shared::serving::{Batch, Policy, Replica, Request, RequestId, SchedulerConfig, StepOutcome};
@@ -134,7 +134,7 @@ fn sarathi_never_lets_a_decode_wait_for_a_prefill() {
     let config = SchedulerConfig { policy: Policy::Sarathi, num_blocks: 4_000, ..random_settings(3) };
     let config = SchedulerConfig { max_num_seqs: 6, max_num_batched_tokens: 9, max_in_flight: 1, ..config };
     let mut replica = Replica::new(&config).expect("possible settings");
-    let mut decoding: BTreeMap<RequestId, ()> = BTreeMap::new();
+    let mut decoding: BTreeSet<RequestId> = BTreeSet::new();
     for (id, row) in grid_workload(9, 60, 0, 0).rows.iter().enumerate() {
         replica.admit(Request::from_row(id as RequestId, row));
     }
@@ -143,7 +143,7 @@ fn sarathi_never_lets_a_decode_wait_for_a_prefill() {
         let decodes = batch.items.iter().filter(|item| item.is_decode).count();
         assert_eq!(decodes, decoding.len(), "every decoding sequence is in every batch");
         replica.end_step(&batch, Nanos::ZERO, &[], &mut outcome);
-        outcome.tokens.iter().for_each(|event| drop(decoding.insert(event.request_id, ())));
-        outcome.finished.iter().for_each(|row| drop(decoding.remove(&row.request_id)));
+        decoding.extend(outcome.tokens.iter().map(|event| event.request_id));
+        decoding.retain(|id| outcome.finished.iter().all(|row| row.request_id != *id));
     }
 }

@@ -4,8 +4,20 @@ use std::process::Command;
 
 /// Permissive licences, in SPDX names.
 const ALLOWED: [&str; 14] = [
-    "MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "0BSD",
-    "Unicode-3.0", "CC0-1.0", "Unlicense", "BSL-1.0", "MIT-0", "bzip2-1.0.6",
+    "MIT",
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "0BSD",
+    "Unicode-3.0",
+    "CC0-1.0",
+    "Unlicense",
+    "BSL-1.0",
+    "MIT-0",
+    "bzip2-1.0.6",
 ];
 
 /// `A OR B` needs one allowed side, `A AND B` both; `/` is the old way to write OR.

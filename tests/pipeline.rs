@@ -36,9 +36,12 @@ fn one_command_does_the_whole_job_and_its_bundle_verifies() {
     let path = |key: &str| scratch.join(json[key].as_str().expect(key));
     let (_, workload) = load_workload_dir(&path("workload")).expect("a workload");
     assert_eq!(workload.rows.len(), 8);
-    let real: Vec<_> = json["real_runs"].as_array().expect("runs").iter().map(|dir| {
-        load_run_dir(&scratch.join(dir.as_str().expect("a path"))).expect("a real run")
-    }).collect();
+    let real: Vec<_> = json["real_runs"]
+        .as_array()
+        .expect("runs")
+        .iter()
+        .map(|dir| load_run_dir(&scratch.join(dir.as_str().expect("a path"))).expect("a real run"))
+        .collect();
     assert_eq!(real.len(), 2);
     for run in &real {
         run.check_workload(&workload).expect("the workload it was given");
@@ -52,14 +55,21 @@ fn one_command_does_the_whole_job_and_its_bundle_verifies() {
         assert!(overlaps, "requests run concurrently, never one after another");
     }
     assert_eq!(
-        fs::read_to_string(scratch.join(json["real_runs"][0].as_str().expect("a path")).join("summary.md")).expect("summary.md").lines().nth(2),
+        fs::read_to_string(scratch.join(json["real_runs"][0].as_str().expect("a path")).join("summary.md"))
+            .expect("summary.md")
+            .lines()
+            .nth(2),
         Some("All times below are measured: every time was read from a clock while an engine ran.")
     );
     let sim = load_run_dir(&path("sim_run")).expect("a simulated run");
     sim.check_workload(&workload).expect("the same workload");
     assert_eq!(sim.requests.len(), 8);
     let profile = path("profile");
-    for file in ["steps.csv", "data/profiling/compute/this-machine/qwen3-30m/mlp.csv", "data/profiling/compute/this-machine/qwen3-30m/attention.csv"] {
+    for file in [
+        "steps.csv",
+        "data/profiling/compute/this-machine/qwen3-30m/mlp.csv",
+        "data/profiling/compute/this-machine/qwen3-30m/attention.csv",
+    ] {
         assert!(profile.join(file).is_file(), "{file}");
     }
     let bundle = path("bundle").display().to_string();
@@ -71,7 +81,10 @@ fn one_command_does_the_whole_job_and_its_bundle_verifies() {
 #[test]
 fn ctrl_c_leaves_a_run_marked_incomplete_that_no_reader_takes() {
     let scratch = Scratch::new("pipeline-interrupt");
-    let args = with(&["measure", "quickstart"], &["workload.decode={ kind = \"constant\", num_tokens = 200 }", "--out", "run"]);
+    let args = with(
+        &["measure", "quickstart"],
+        &["workload.decode={ kind = \"constant\", num_tokens = 200 }", "--out", "run"],
+    );
     let mut child = Command::new(env!("CARGO_BIN_EXE_fidelio"))
         .args(args)
         .current_dir(scratch.path())
@@ -104,10 +117,15 @@ fn ctrl_c_leaves_a_run_marked_incomplete_that_no_reader_takes() {
 #[test]
 fn a_prompt_cannot_be_longer_than_the_model_serves() {
     let scratch = Scratch::new("pipeline-rejected");
-    let args = ["scheduler.max_model_len=40", "--out", "run", "-q"];
+    let args = ["scheduler.max_model_len=20", "--out", "run", "-q"];
     scratch.fidelio(&[&with(&["measure", "quickstart"], &[])[..], &args].concat()).expect(0);
     let run = load_run_dir(&scratch.join("run")).expect("a run");
     let rejected: Vec<_> = run.requests.iter().filter(|row| row.status == RequestStatus::Rejected).collect();
-    assert!(!rejected.is_empty() && rejected.len() < run.requests.len(), "{} of {}", rejected.len(), run.requests.len());
-    assert!(rejected.iter().all(|row| row.error_msg.as_ref().is_some_and(|why| why.contains("max_model_len 40"))));
+    assert!(
+        !rejected.is_empty() && rejected.len() < run.requests.len(),
+        "{} of {}",
+        rejected.len(),
+        run.requests.len()
+    );
+    assert!(rejected.iter().all(|row| row.error_msg.as_ref().is_some_and(|why| why.contains("max_model_len 20"))));
 }

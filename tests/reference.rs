@@ -48,7 +48,10 @@ fn the_published_burst_simulation_has_the_key_results_its_authors_printed() {
     let scratch = Scratch::new("reference-summary");
     let run = fixture_arg("qwen3_a100_burst_sim");
     let json = scratch.fidelio(&["summary", &run, "--json"]).expect(0).json();
-    assert_eq!((&json["num_requests"], &json["num_prefill_tokens"], &json["num_decode_tokens"]), (&4.into(), &53.into(), &256.into()));
+    assert_eq!(
+        (&json["num_requests"], &json["num_prefill_tokens"], &json["num_decode_tokens"]),
+        (&4.into(), &53.into(), &256.into())
+    );
     assert_eq!(json["ttft"]["mean"], 2_204_013);
     assert_eq!(json["e2e"]["mean"], 121_967_428);
     assert_eq!((&json["itl"]["min"], &json["itl"]["max"]), (&1_901_006.into(), &1_901_007.into()));

@@ -56,7 +56,6 @@ fn the_built_in_tokenizer_gives_qwen3_s_published_ids() {
         ("<think>", &[151667]),
     ] {
         assert_eq!(tokenizer.encode(text).expect("encodes"), ids, "{text}");
-        assert_eq!(tokenizer.decode(ids).expect("decodes"), text);
     }
     assert_eq!(tokenizer.vocab_size(), 151_669);
 }

@@ -28,11 +28,11 @@ fn main() {
 #[divan::bench]
 fn tokenise_demo_prompts(bencher: Bencher) {
     let tokenizer = PromptTokenizer::load("builtin:qwen3").expect("the built-in tokenizer");
-    let prompts = read_prompts("demo.jsonl", fidelio::config::DEMO_PROMPTS.as_bytes()).expect("the demo's prompts");
+    let prompts = read_prompts("demo.jsonl", fidelio::config::DEMO_PROMPTS).expect("the demo's prompts");
     let tokens: usize = prompts.iter().map(|prompt| tokenizer.encode(&prompt.text).expect("tokens").len()).sum();
-    bencher.counter(ItemsCount::new(tokens)).bench(|| {
-        prompts.iter().map(|prompt| tokenizer.encode(&prompt.text).expect("tokens").len()).sum::<usize>()
-    });
+    bencher
+        .counter(ItemsCount::new(tokens))
+        .bench(|| prompts.iter().map(|prompt| tokenizer.encode(&prompt.text).expect("tokens").len()).sum::<usize>());
 }
 
 /// Step times of an imaginary GPU: 2 ms, 20 µs a token, 10 ns a context token.
@@ -102,7 +102,8 @@ fn run(name: &str, slow: u64) -> Run {
     let mut lists = Vec::new();
     for request_id in 0..RUN_REQUESTS {
         let arrival = Nanos(u64::from(request_id) * 2_000_000);
-        let jitter = |index: u32| u64::from(request_id.wrapping_mul(2_654_435_761).wrapping_add(index * 40_503) % 1_000_000);
+        let jitter =
+            |index: u32| u64::from(request_id.wrapping_mul(2_654_435_761).wrapping_add(index * 40_503) % 1_000_000);
         let mut time = arrival + Nanos(slow * (20_000_000 + jitter(0)));
         let mut list = vec![time];
         for index in 1..RUN_TOKENS {

@@ -8,14 +8,26 @@ pub use run::{KeyResults, key_results, run_markdown};
 
 use serde_json::Value;
 
-use crate::schema::comparison::RunIdentity;
+use crate::schema::comparison::{PercentileRow, RunIdentity};
 use crate::schema::{Origin, Run};
+use crate::stats::Verdict;
 
 /// A fraction as a signed percentage with one decimal, two below one percent: `-2.4 %`, `+0.31 %`.
 pub fn percent(fraction: f64) -> String {
     let percent = fraction * 100.0;
     let decimals = if libm::fabs(percent) < 1.0 { 2 } else { 1 };
     format!("{percent:+.decimals$} %")
+}
+
+/// A row's verdict with the reason where there is none: `cannot tell (598 more requests needed)`.
+pub fn verdict_words(row: &PercentileRow) -> String {
+    match (row.verdict, row.num_more_needed, row.noise_rel) {
+        (Verdict::Within, ..) | (Verdict::Outside, 0, _) => row.verdict.words().to_owned(),
+        (Verdict::Outside, ..) => "outside (every request is)".to_owned(),
+        (Verdict::CannotTell, 0, Some(_)) => "cannot tell (the real runs differ too much)".to_owned(),
+        (Verdict::CannotTell, 0, None) => "cannot tell".to_owned(),
+        (Verdict::CannotTell, more, _) => format!("cannot tell ({more} more requests needed)"),
+    }
 }
 
 /// A whole number with thousands separated by commas.

@@ -1,6 +1,7 @@
 //! A headless Chromium of the test's own, the bundle under test, and the server that shows it.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
+use tokio::sync::{Mutex, MutexGuard};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const HINT: &str = "browser tests need Chromium and its driver: install the packages `chromium` and `chromium-driver`";
@@ -30,8 +32,10 @@ pub fn scratch(name: &str) -> PathBuf {
 pub struct Running(Child);
 
 impl Drop for Running {
+    /// Ends the whole group: a browser must not outlive the driver that started it.
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        let group = format!("-{}", self.0.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.0.wait();
     }
 }
@@ -39,7 +43,8 @@ impl Drop for Running {
 impl Running {
     /// Starts `command` and reads its standard output until `pick` finds what it waits for.
     fn start<T>(command: &mut Command, hint: &str, pick: impl Fn(&str) -> Option<T>) -> (Self, T) {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let child = command.spawn();
         let mut running = Running(child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}. {hint}")));
         let mut lines = BufReader::new(running.0.stdout.take().expect("piped")).lines();
         let found = lines.by_ref().map_while(Result::ok).find_map(|line| pick(&line));
@@ -123,6 +128,7 @@ impl View {
 pub struct Browser {
     client: Client,
     _driver: Running,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Browser {
@@ -140,7 +146,8 @@ impl Browser {
     }
 
     pub async fn with(more: &[String], mobile: Option<Value>) -> Browser {
-        let said = |line: &str| line.split("on port ").nth(1)?.trim_end_matches('.').trim().parse::<u16>().ok();
+        let said =
+            |line: &str| line.split("successfully on port ").nth(1)?.trim_end_matches('.').trim().parse::<u16>().ok();
         let (driver, port) = Running::start(Command::new("chromedriver").arg("--port=0"), HINT, said);
         let profile = scratch(&format!("profile-{port}"));
         let mut arguments: Vec<String> = [
@@ -169,7 +176,7 @@ impl Browser {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .unwrap_or_else(|error| panic!("Chromium does not start: {error}. {HINT}"));
-        Browser { client, _driver: driver }
+        Browser { client, _driver: driver, _turn: turn }
     }
 
     pub async fn close(self) {

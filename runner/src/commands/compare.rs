@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use fidelio_shared::bundle::{SIM_RUN, real_run_name};
 use fidelio_shared::charts::{Axis, Theme, cdf_png, cdf_svg};
-use fidelio_shared::compare::compare as compare_runs;
+use fidelio_shared::compare::{Refusal, compare as compare_runs};
 use fidelio_shared::report::{comparison_markdown, tables};
 use fidelio_shared::schema::comparison::{CompareOptions, Comparison};
 use fidelio_shared::schema::{Run, RunMeta, SCHEMA_VERSION, Writer, write_json};
@@ -54,7 +54,8 @@ pub fn compare(
         }
         None => None,
     };
-    let comparison = compare_runs(&real, &sim, workload.as_ref(), options).context("comparing the runs")?;
+    let compared = compare_runs(&real, &sim, workload.as_ref(), options);
+    let comparison = compared.map_err(|refusal| with_paths(refusal, inputs)).context("comparing the runs")?;
 
     let mut hashes = std::collections::BTreeMap::new();
     for (index, dir) in inputs.real.iter().enumerate() {
@@ -99,6 +100,19 @@ fn load(dir: &Path, name: &str) -> anyhow::Result<Run> {
     let mut run = load_run_dir(dir)?;
     run.name = name.to_owned();
     Ok(run)
+}
+
+/// Errors call runs by their role; the user knows them by their path.
+fn with_paths(refusal: Refusal, inputs: &CompareInputs) -> Refusal {
+    let Refusal::Data(mut error) = refusal else { return refusal };
+    let real = inputs.real.iter().enumerate().map(|(index, dir)| (real_run_name(index), dir));
+    for (role, dir) in real.chain([(SIM_RUN.to_owned(), &inputs.sim)]) {
+        if let Some(file) = error.file.strip_prefix(&format!("{role}/")) {
+            error.file = dir.join(file).display().to_string();
+            break;
+        }
+    }
+    Refusal::Data(error)
 }
 
 fn write_documents(staging: &Staging, comparison: &Comparison) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use fidelio_shared::charts::format_duration;
-use fidelio_shared::report::{key_results, percent, run_markdown};
+use fidelio_shared::report::{key_results, percent, run_markdown, verdict_words};
 use fidelio_shared::schema::comparison::Comparison;
 use serde_json::json;
 
@@ -46,18 +46,14 @@ pub fn comparison_text(comparison: &Comparison) -> String {
                 (true, Some(noise)) => format!(" {:>10}", format!("±{}", percent(noise).trim_start_matches('+'))),
                 (true, None) => format!(" {:>10}", "–"),
             };
-            let more = match row.num_more_needed {
-                0 => String::new(),
-                more => format!(" ({more} more requests needed)"),
-            };
             text.push_str(&format!(
-                "{:<16} {:>5} {:>12} {:>12} {:>10}{noise}  {}{more}\n",
+                "{:<16} {:>5} {:>12} {:>12} {:>10}{noise}  {}\n",
                 if index == 0 { metric.metric.label() } else { "" },
                 row.label.to_uppercase(),
                 format_duration(row.real_ns.as_f64()),
                 format_duration(row.sim_ns.as_f64()),
                 row.rel_error.map_or("–".to_owned(), percent),
-                row.verdict.words(),
+                verdict_words(row),
             ));
         }
     }

@@ -60,7 +60,8 @@ pub fn operations(
             mlp.push(OperationRow { num_tokens, samples });
         }
         let mut attention = Vec::new();
-        for size in sizes() {
+        // A chunk of one token is a decode.
+        for size in sizes().filter(|size| *size > 1) {
             for context in [0, (longest - size) / 2] {
                 attention.push(attention_row(model, cache, repeats, 1, size, context)?);
             }

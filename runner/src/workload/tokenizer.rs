@@ -52,15 +52,6 @@ impl PromptTokenizer {
         Ok(encoding.with_context(|| format!("encoding with tokenizer `{}`", self.reference))?.get_ids().to_vec())
     }
 
-    /// Text of `tokens`, special ones included.
-    ///
-    /// # Errors
-    /// When the tokenizer cannot decode them.
-    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
-        let text = self.inner.decode(tokens, false).map_err(|error| anyhow!(error));
-        text.with_context(|| format!("decoding with tokenizer `{}`", self.reference))
-    }
-
     /// What was asked for, as metadata records it.
     pub fn reference(&self) -> &str {
         &self.reference

@@ -13,7 +13,7 @@ use crate::schema::comparison::{
     ParityState, PercentileRow, Summary, WorkloadIdentity, WorstRequest,
 };
 use crate::schema::{DataError, Run, SCHEMA_VERSION, Workload, WorkloadRow, Writer};
-use crate::stats::{self, CentiNanos, Sorted, Verdict, judge, sample_floor};
+use crate::stats::{self, CentiNanos, Evidence, Sorted, Verdict, judge, sample_floor};
 use crate::time::Nanos;
 
 /// Points of a stored quantile curve, at most; every value has its own below that.
@@ -214,7 +214,15 @@ fn compare_metric(
             sample_floor: floor,
             num_more_needed: floor.saturating_sub(pair_errors.len() as u32),
             verdict: match rel_error {
-                Some(error) => judge(*percentile, error, &pair_errors, options.tolerance),
+                Some(relative_error) => {
+                    let evidence = Evidence {
+                        percentile: *percentile,
+                        relative_error,
+                        pair_errors: &pair_errors,
+                        noise: noise_rel,
+                    };
+                    judge(evidence, options.tolerance)
+                }
                 None => Verdict::CannotTell,
             },
         }

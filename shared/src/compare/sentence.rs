@@ -37,12 +37,25 @@ pub fn verdict(
         }
         Verdict::CannotTell => {
             let needed = rows().map(|(_, row)| row.num_more_needed).max().unwrap_or(0);
-            let sure = match count(Verdict::Within) {
-                0 => "nothing can be said yet".to_owned(),
-                within => format!("{within} of {total} percentiles are within, the others need more requests"),
-            };
+            let untold = || rows().filter(|(_, row)| row.verdict == Verdict::CannotTell);
+            let few = untold().filter(|(_, row)| row.num_more_needed > 0).count();
+            let noisy = untold().filter(|(_, row)| row.num_more_needed == 0);
+            let noise = noisy.clone().filter_map(|(_, row)| row.noise_rel).fold(0.0, f64::max);
+            let mut reasons = Vec::new();
+            if few > 0 {
+                reasons.push(format!("{few} need more requests ({num_requests} there, {needed} more for all of them)"));
+            }
+            if noisy.clone().count() > 0 {
+                let noise = percent(noise).trim_start_matches('+').to_owned();
+                reasons.push(format!(
+                    "{} are blurred by the real runs, which differ among themselves by up to {noise}",
+                    noisy.count()
+                ));
+            }
             format!(
-                "Cannot tell at {tolerance}: {sure}; {num_requests} requests, {needed} more needed for every percentile."
+                "Cannot tell at {tolerance}: {} of {total} percentiles are within, none is outside; {}.",
+                count(Verdict::Within),
+                reasons.join("; ")
             )
         }
         Verdict::Within => {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::charts::format_duration;
-use crate::report::percent;
+use crate::report::{percent, verdict_words};
 use crate::schema::comparison::{Comparison, MetricComparison, ParityState, RunIdentity};
 
 /// Every table of a comparison: (path inside its directory, bytes).
@@ -125,10 +125,7 @@ fn metric_section(out: &mut String, metric: &MetricComparison) -> std::fmt::Resu
     writeln!(out, "![CDF of {}](figs/{}_cdf.svg)\n", name.label(), name.file_stem())?;
     writeln!(out, "| | real | simulated | error | noise | verdict |\n|---|---:|---:|---:|---:|---|")?;
     for row in &metric.percentiles {
-        let verdict = match row.num_more_needed {
-            0 => row.verdict.words().to_owned(),
-            more => format!("{} ({more} more requests needed)", row.verdict.words()),
-        };
+        let verdict = verdict_words(row);
         let noise = match (row.noise_rel, row.noise_multiple) {
             (Some(noise), Some(times)) => format!("{} (error is {times:.1} ×)", percent(noise).trim_start_matches('+')),
             (Some(noise), None) => percent(noise).trim_start_matches('+').to_owned(),

@@ -6,4 +6,4 @@ mod verdict;
 
 pub use distance::{kolmogorov_smirnov, wasserstein};
 pub use quantile::{CentiNanos, Percentile, Sorted};
-pub use verdict::{Verdict, judge, sample_floor};
+pub use verdict::{Evidence, Verdict, judge, sample_floor};

@@ -10,7 +10,7 @@ use crate::stats::Percentile;
 pub enum Verdict {
     /// The error is inside the tolerance, and there are requests enough to say so.
     Within,
-    /// Too few requests to tell.
+    /// Too few requests, or too noisy a machine, to tell.
     CannotTell,
     /// The error exceeds the tolerance.
     Outside,
@@ -52,19 +52,38 @@ pub fn sample_floor(percentile: Percentile) -> u32 {
     high
 }
 
-/// Judges one percentile. `relative_error` is that of the percentile, `pair_errors` those of the
-/// request pairs behind it: below the sample floor, *outside* is still said when every pair errs
-/// beyond the tolerance on the same side.
-pub fn judge(percentile: Percentile, relative_error: f64, pair_errors: &[f64], tolerance: f64) -> Verdict {
-    let is_enough = pair_errors.len() >= sample_floor(percentile) as usize;
-    let is_one_sided = !pair_errors.is_empty()
-        && (pair_errors.iter().all(|error| *error > tolerance) || pair_errors.iter().all(|error| *error < -tolerance));
-    match (is_enough, libm::fabs(relative_error) <= tolerance) {
-        (true, true) => Verdict::Within,
-        (true, false) => Verdict::Outside,
-        (false, false) if is_one_sided => Verdict::Outside,
-        (false, _) => Verdict::CannotTell,
+/// What is known about one percentile.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// Which percentile.
+    pub percentile: Percentile,
+    /// Its relative error, signed.
+    pub relative_error: f64,
+    /// Relative errors of the request pairs behind it.
+    pub pair_errors: &'a [f64],
+    /// How much repeats of the real run differ among themselves; `None` with one run.
+    pub noise: Option<f64>,
+}
+
+/// Judges one percentile. The error is known to within the noise of the real engine, so *within* asks
+/// that error and noise together stay inside the tolerance, and *outside* that the error exceeds it by
+/// more than the noise. Below the sample floor, *outside* is still said when every pair errs that far
+/// on the same side.
+pub fn judge(evidence: Evidence<'_>, tolerance: f64) -> Verdict {
+    let Evidence { percentile, relative_error, pair_errors, noise } = evidence;
+    let noise = noise.unwrap_or(0.0);
+    let error = libm::fabs(relative_error);
+    let limit = tolerance + noise;
+    if pair_errors.len() >= sample_floor(percentile) as usize {
+        return match (error + noise <= tolerance, error > limit) {
+            (true, _) => Verdict::Within,
+            (false, true) => Verdict::Outside,
+            (false, false) => Verdict::CannotTell,
+        };
     }
+    let is_one_sided = !pair_errors.is_empty()
+        && (pair_errors.iter().all(|error| *error > limit) || pair_errors.iter().all(|error| *error < -limit));
+    if is_one_sided && error > limit { Verdict::Outside } else { Verdict::CannotTell }
 }
 
 #[cfg(test)]
@@ -78,14 +97,27 @@ mod tests {
         assert_eq!(sample_floor(Percentile::P50), 11);
     }
 
+    fn judged(pair_errors: &[f64], relative_error: f64, noise: Option<f64>) -> Verdict {
+        judge(Evidence { percentile: Percentile::P99, relative_error, pair_errors, noise }, 0.1)
+    }
+
     #[test]
     fn eight_requests_all_far_off_are_enough_to_say_outside_but_never_within() {
-        let far = [-0.87; 8];
-        assert_eq!(judge(Percentile::P99, -0.87, &far, 0.1), Verdict::Outside);
+        assert_eq!(judged(&[-0.87; 8], -0.87, None), Verdict::Outside);
         let mixed = [-0.87, 0.5, -0.87, -0.87, -0.87, -0.87, -0.87, -0.87];
-        assert_eq!(judge(Percentile::P99, -0.87, &mixed, 0.1), Verdict::CannotTell);
-        assert_eq!(judge(Percentile::P99, 0.001, &[0.001; 661], 0.1), Verdict::CannotTell);
-        assert_eq!(judge(Percentile::P99, 0.001, &[0.001; 662], 0.1), Verdict::Within);
-        assert_eq!(judge(Percentile::P99, 0.2, &[0.001; 662], 0.1), Verdict::Outside);
+        assert_eq!(judged(&mixed, -0.87, None), Verdict::CannotTell);
+        assert_eq!(judged(&[0.001; 661], 0.001, None), Verdict::CannotTell);
+        assert_eq!(judged(&[0.001; 662], 0.001, None), Verdict::Within);
+        assert_eq!(judged(&[0.2; 662], 0.2, None), Verdict::Outside);
+    }
+
+    #[test]
+    fn an_error_the_real_engine_makes_by_itself_is_no_finding() {
+        let many = [0.15; 662];
+        assert_eq!(judged(&many, 0.15, Some(0.02)), Verdict::Outside);
+        assert_eq!(judged(&many, 0.15, Some(0.06)), Verdict::CannotTell);
+        assert_eq!(judged(&many, 0.05, Some(0.02)), Verdict::Within);
+        assert_eq!(judged(&many, 0.05, Some(0.2)), Verdict::CannotTell);
+        assert_eq!(judged(&[-0.87; 8], -0.87, Some(0.2)), Verdict::Outside);
     }
 }

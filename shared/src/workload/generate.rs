@@ -198,6 +198,30 @@ mod tests {
     }
 
     #[test]
+    fn prompt_lengths_output_lengths_and_gaps_are_independent() {
+        let rows = draw(&synthetic_spec(4_000)).rows;
+        let series = [
+            rows.iter().map(|row| f64::from(row.num_prefill_tokens).ln()).collect::<Vec<f64>>(),
+            rows.iter().map(|row| f64::from(row.num_decode_tokens)).collect(),
+            rows.iter().map(|row| row.inter_arrival.as_secs_f64()).collect(),
+        ];
+        let centred = series.map(|values| {
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            values.into_iter().map(|value| value - mean).collect::<Vec<f64>>()
+        });
+        let dot = |left: &[f64], right: &[f64]| left.iter().zip(right).map(|(x, y)| x * y).sum::<f64>();
+        for (left, right) in [(0, 1), (0, 2), (1, 2)] {
+            let (x, y) = (&centred[left], &centred[right]);
+            let (first, last) = (1..x.len(), ..x.len() - 1);
+            // One request apart as well: the first gap is not drawn, so a stream used twice shows there.
+            for (x_part, y_part) in [(&x[..], &y[..]), (&x[first.clone()], &y[last]), (&x[last], &y[first])] {
+                let correlation = dot(x_part, y_part) / (dot(x, x) * dot(y, y)).sqrt();
+                assert!(correlation.abs() < 4.0 / 4_000f64.sqrt(), "series {left} and {right}: {correlation}");
+            }
+        }
+    }
+
+    #[test]
     fn a_longer_workload_begins_like_a_shorter_one() {
         assert_eq!(draw(&synthetic_spec(200)).rows[..50], draw(&synthetic_spec(50)).rows);
     }

@@ -104,13 +104,14 @@ impl Qwen3Config {
     /// Parameters of the whole model, a tied head counted once.
     pub fn num_parameters(&self) -> u64 {
         let [vocab, hidden, intermediate] =
-            [self.vocab_size, self.hidden_size, self.intermediate_size].map(|n| n as u64);
-        let [query, key_value, head_dim] = [self.query_size(), self.key_value_size(), self.head_dim].map(|n| n as u64);
+            [self.vocab_size, self.hidden_size, self.intermediate_size].map(|n| n as u128);
+        let [query, key_value, head_dim] = [self.query_size(), self.key_value_size(), self.head_dim].map(|n| n as u128);
         let biases = if self.attention_bias { query + 2 * key_value + hidden } else { 0 };
         let attention = 2 * hidden * query + 2 * hidden * key_value + 2 * head_dim + biases;
         let layer = attention + 3 * hidden * intermediate + 2 * hidden;
         let heads = if self.tie_word_embeddings { 1 } else { 2 };
-        heads * vocab * hidden + self.num_hidden_layers as u64 * layer + hidden
+        let total = heads * vocab * hidden + self.num_hidden_layers as u128 * layer + hidden;
+        u64::try_from(total).unwrap_or(u64::MAX)
     }
 
     /// Bytes of one token's keys and values over all layers, in f32.
@@ -129,7 +130,7 @@ impl Qwen3Config {
     }
 
     fn validate(&self) -> Result<(), ModelError> {
-        // The bound keeps every product of two sizes far from overflow.
+        // The bound keeps products of these sizes far from overflow.
         let sizes = [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
@@ -141,8 +142,8 @@ impl Qwen3Config {
             ("max_position_embeddings", self.max_position_embeddings),
         ];
         for (field, size) in sizes {
-            if !(1..=1 << 24).contains(&size) {
-                return Err(invalid(field, format!("{size} is not between 1 and 16777216")));
+            if !(1..=1 << 20).contains(&size) {
+                return Err(invalid(field, format!("{size} is not between 1 and 1048576")));
             }
         }
         if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {

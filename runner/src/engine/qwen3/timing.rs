@@ -7,9 +7,6 @@ use super::layer::{Activations, Layer};
 use super::packed::{LogitsWanted, Packed, SequenceShare};
 use super::{KvCache, ModelError, OpName, OpTimes, Qwen3};
 
-/// Tokens of one share in [`Qwen3::time_operations`]: short, so that attention stays a small part.
-const TIMED_SHARE_TOKENS: usize = 16;
-
 /// A share's size, for timing attention alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttentionWork {
@@ -32,9 +29,10 @@ impl Qwen3 {
         layer: usize,
         cache: &mut KvCache,
     ) -> Result<Vec<(OpName, Nanos)>, ModelError> {
-        let mut work =
-            vec![AttentionWork { start: 0, num_tokens: TIMED_SHARE_TOKENS }; num_tokens / TIMED_SHARE_TOKENS];
-        let rest = num_tokens % TIMED_SHARE_TOKENS;
+        // Many short sequences of one block each: attention, timed apart, stays a small part.
+        let share_tokens = cache.block_size().min(self.config.max_position_embeddings);
+        let mut work = vec![AttentionWork { start: 0, num_tokens: share_tokens }; num_tokens / share_tokens];
+        let rest = num_tokens % share_tokens;
         work.extend((rest > 0).then_some(AttentionWork { start: 0, num_tokens: rest }));
         let spans = self.time_layer(&work, layer, cache, |layer, batch, cache, act, times| {
             times.time(OpName::Emb, || self.embed(batch, &mut act.residual))?;

@@ -187,14 +187,14 @@ pub(super) fn check_weights_fit(config: &Qwen3Config) -> Result<(), ModelError> 
     check_memory("the weights", config.num_parameters().saturating_add(largest).saturating_mul(f32_bytes))
 }
 
-/// An error when `needed_bytes` exceed what the kernel says is available; where it does not say, none.
+/// An error when `needed_bytes` exceed what the kernel says is available, or, where it does not say, what
+/// an allocation can have at all.
 pub(super) fn check_memory(what: &'static str, needed_bytes: u64) -> Result<(), ModelError> {
-    match available_memory_bytes() {
-        Some(available_bytes) if needed_bytes > available_bytes => {
-            Err(ModelError::Memory { what, needed_bytes, available_bytes })
-        }
-        _ => Ok(()),
+    let available_bytes = available_memory_bytes().unwrap_or(isize::MAX as u64);
+    if needed_bytes > available_bytes {
+        return Err(ModelError::Memory { what, needed_bytes, available_bytes });
     }
+    Ok(())
 }
 
 fn available_memory_bytes() -> Option<u64> {

@@ -1,0 +1,161 @@
+//! Where the numbers come from: both runs, the settings they must share, what was resolved, what the file holds.
+
+use std::sync::Arc;
+
+use fidelio_shared::report::thousands;
+use fidelio_shared::schema::comparison::{Comparison, ParityRow, ParityState, RunIdentity};
+use fidelio_shared::schema::{Manifest, Writer};
+use leptos::prelude::*;
+use serde_json::{Map, Value};
+
+use crate::open::Opened;
+use crate::words::megabytes;
+
+/// Everything folded.
+#[component]
+pub fn Provenance(opened: Arc<Opened>) -> impl IntoView {
+    let comparison = &opened.comparison;
+    let real = comparison.real.first().cloned().unwrap_or_default();
+    let (matched, all) =
+        (comparison.parity.iter().filter(|row| row.state == ParityState::Matched).count(), comparison.parity.len());
+    view! {
+        <details class="panel fold" data-testid="provenance">
+            <summary>"Runs and provenance"</summary>
+            <Runs comparison=comparison.clone()/>
+        </details>
+        <details class="panel fold" data-testid="parity">
+            <summary>{format!("Same experiment? {matched} of {all} settings known to match")}</summary>
+            <Parity rows=comparison.parity.clone()/>
+        </details>
+        <details class="panel fold" data-testid="parameters">
+            <summary>"Resolved parameters"</summary>
+            <Parameters real=real.params sim=comparison.sim.params.clone()/>
+        </details>
+        {opened.manifest.clone().map(|manifest| view! {
+            <details class="panel fold" data-testid="files">
+                <summary>{format!("Files in the bundle: {}", manifest.files.len() + 1)}</summary>
+                <Files manifest/>
+            </details>
+        })}
+    }
+}
+
+type Field = fn(&RunIdentity) -> Option<String>;
+const FIELDS: [(&str, Field); 8] = [
+    ("Directory", |run| Some(run.name.clone())),
+    ("Run", |run| run.run_id.clone()),
+    ("Model", |run| run.model.clone()),
+    ("Engine", |run| run.engine.clone()),
+    ("Hardware", |run| run.hardware.clone()),
+    ("Started", |run| run.started_at.clone()),
+    ("Commit", |run| run.git_commit.clone()),
+    ("Written by", |run| run.writer.clone()),
+];
+
+#[component]
+fn Runs(comparison: Comparison) -> impl IntoView {
+    let Comparison { real, sim, workload, writer, options, .. } = comparison;
+    let sides: Vec<RunIdentity> = real.into_iter().chain([sim]).collect();
+    let num_real = sides.len() - 1;
+    let head = (0..sides.len()).map(|index| match (index == num_real, num_real) {
+        (true, _) => "Simulated".to_owned(),
+        (false, 1) => "Real".to_owned(),
+        (false, _) => format!("Real {}", index + 1),
+    });
+    let rows = FIELDS.map(|(name, field)| {
+        let cells = sides.iter().map(|run| said(field(run))).collect_view();
+        view! { <tr><th scope="row">{name}</th>{cells}</tr> }
+    });
+    let tolerance = match options.is_tolerance_declared {
+        true => format!("{:.1} %, declared", options.tolerance * 100.0),
+        false => format!("{:.1} %, the default", options.tolerance * 100.0),
+    };
+    let workload_tokens = format!(
+        "{} requests, {} prompt tokens, {} output tokens asked for",
+        thousands(workload.num_requests as u64),
+        thousands(workload.num_prefill_tokens),
+        thousands(workload.num_decode_tokens)
+    );
+    view! {
+        <div class="scroll" role="region" tabindex="0" aria-label="Runs">
+            <table class="words">
+                <thead><tr><td></td>{head.map(|name| view! { <th scope="col">{name}</th> }).collect_view()}</tr></thead>
+                <tbody>{rows.into_iter().collect_view()}</tbody>
+            </table>
+        </div>
+        <dl class="list">
+            <dt>"Workload"</dt><dd>{workload_tokens}<br/><code>{workload.sha256}</code></dd>
+            <dt>"Tolerance"</dt><dd>{tolerance}</dd>
+            <dt>"Compared by"</dt><dd>{writer_words(&writer)}</dd>
+        </dl>
+    }
+}
+
+fn writer_words(writer: &Writer) -> String {
+    format!("{} {}", writer.name, writer.version)
+}
+
+fn said(value: Option<String>) -> impl IntoView {
+    match value {
+        Some(value) => view! { <td>{value}</td> }.into_any(),
+        None => view! { <td class="unsaid">"not said"</td> }.into_any(),
+    }
+}
+
+#[component]
+fn Parity(rows: Vec<ParityRow>) -> impl IntoView {
+    let row = |row: ParityRow| {
+        let (class, words) = match row.state {
+            ParityState::Matched => ("within", "matches"),
+            ParityState::Differs => ("outside", "differs"),
+            ParityState::Unknown => ("unsure", "unknown"),
+        };
+        view! {
+            <tr><th scope="row"><code>{row.setting}</code></th>{said(row.real)}{said(row.sim)}
+                <td class=format!("said {class}")>{words}</td></tr>
+        }
+    };
+    view! {
+        <div class="scroll" role="region" tabindex="0" aria-label="Settings that must match">
+            <table class="words">
+                <thead><tr><th scope="col">"Setting"</th><th scope="col">"Real"</th><th scope="col">"Simulated"</th>
+                    <th scope="col">"State"</th></tr></thead>
+                <tbody>{rows.into_iter().map(row).collect_view()}</tbody>
+            </table>
+        </div>
+    }
+}
+
+#[component]
+fn Parameters(real: Map<String, Value>, sim: Map<String, Value>) -> impl IntoView {
+    let block = |title: &'static str, params: Map<String, Value>| {
+        let text = match params.is_empty() {
+            true => "The run does not say.".to_owned(),
+            false => serde_json::to_string_pretty(&params).unwrap_or_default(),
+        };
+        view! { <section><h3>{title}</h3><pre tabindex="0">{text}</pre></section> }
+    };
+    view! { <div class="two">{block("Real", real)}{block("Simulated", sim)}</div> }
+}
+
+#[component]
+fn Files(manifest: Manifest) -> impl IntoView {
+    let row = |file: fidelio_shared::schema::ManifestFile| {
+        view! {
+            <tr><th scope="row"><code>{file.path}</code></th><td class="number">{megabytes(file.bytes)}</td>
+                <td><code class="hash">{file.sha256}</code></td></tr>
+        }
+    };
+    let prompts = if manifest.has_prompts { "with prompt texts" } else { "without prompt texts" };
+    let made = manifest.created_at.map_or(String::new(), |time| format!(", {time}"));
+    view! {
+        <p class="small">{format!("{}, by {}{made}, {prompts}", manifest.comparison_id, writer_words(&manifest.writer))}</p>
+        <div class="scroll" role="region" tabindex="0" aria-label="Files">
+            <table class="words">
+                <thead><tr><th scope="col">"File"</th><th scope="col" class="number">"Size"</th>
+                    <th scope="col">"SHA-256"</th></tr></thead>
+                <tbody>{manifest.files.into_iter().map(row).collect_view()}</tbody>
+            </table>
+        </div>
+    }
+}
