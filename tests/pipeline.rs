@@ -108,7 +108,7 @@ fn ctrl_c_leaves_a_run_marked_incomplete_that_no_reader_takes() {
     assert!(stderr.contains("interrupted") && stderr.contains("run.partial"), "{stderr}");
     assert!(!scratch.join("run").exists());
     scratch.fidelio(&["summary", "run.partial"]).refused(&["interrupted run"]);
-    let again = with(&["measure", "quickstart"], &["--out", "run"]);
+    let again = with(&["measure", "quickstart"], &["--repeats", "1", "--out", "run"]);
     scratch.fidelio(&again).refused(&["an interrupted run lies in", "--force"]);
     scratch.fidelio(&[&again[..], &["--force", "-q"]].concat()).expect(0);
     load_run_dir(&scratch.join("run")).expect("a whole run");
@@ -117,7 +117,7 @@ fn ctrl_c_leaves_a_run_marked_incomplete_that_no_reader_takes() {
 #[test]
 fn a_prompt_cannot_be_longer_than_the_model_serves() {
     let scratch = Scratch::new("pipeline-rejected");
-    let args = ["scheduler.max_model_len=20", "--out", "run", "-q"];
+    let args = ["scheduler.max_model_len=20", "--repeats", "1", "--out", "run", "-q"];
     scratch.fidelio(&[&with(&["measure", "quickstart"], &[])[..], &args].concat()).expect(0);
     let run = load_run_dir(&scratch.join("run")).expect("a run");
     let rejected: Vec<_> = run.requests.iter().filter(|row| row.status == RequestStatus::Rejected).collect();

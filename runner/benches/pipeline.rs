@@ -168,7 +168,7 @@ fn compare_two_runs_of_1m_token_rows_from_csv(bencher: Bencher) {
 #[divan::bench(sample_count = 5)]
 fn open_bundle_of_2m_token_rows(bencher: Bencher) {
     let (real, sim) = (run("real_run", 1), run(SIM_RUN, 2));
-    let comparison = compare(&[real.clone()], &sim, None, &options()).expect("comparable");
+    let comparison = compare(std::slice::from_ref(&real), &sim, None, &options()).expect("comparable");
     let mut writer = BundleWriter::new("comparison_bench", None, false);
     let entry = |bytes: Vec<u8>| {
         Box::new(move || -> std::io::Result<Box<dyn Read>> { Ok(Box::new(Cursor::new(bytes.clone()))) })

@@ -12,11 +12,22 @@ use crate::schema::comparison::{PercentileRow, RunIdentity};
 use crate::schema::{Origin, Run};
 use crate::stats::Verdict;
 
-/// A fraction as a signed percentage with one decimal, two below one percent: `-2.4 %`, `+0.31 %`.
+/// A fraction as a percentage with its sign, one decimal, two below one percent: `-2.4 %`, `+0.31 %`.
+/// Beyond ten times there is nothing to compare, and it says only that: `+ > 999 %`.
 pub fn percent(fraction: f64) -> String {
+    let sign = if fraction < 0.0 { "-" } else { "+" };
+    let size = magnitude(libm::fabs(fraction));
+    if size.starts_with('>') { format!("{sign} {size}") } else { format!("{sign}{size}") }
+}
+
+/// The same without a sign, for tolerances, noise and distances.
+pub fn magnitude(fraction: f64) -> String {
     let percent = fraction * 100.0;
-    let decimals = if libm::fabs(percent) < 1.0 { 2 } else { 1 };
-    format!("{percent:+.decimals$} %")
+    match percent {
+        percent if percent >= 1000.0 => "> 999 %".to_owned(),
+        percent if percent < 1.0 => format!("{percent:.2} %"),
+        percent => format!("{percent:.1} %"),
+    }
 }
 
 /// A row's verdict with the reason where there is none: `cannot tell (598 more requests needed)`.
@@ -80,4 +91,22 @@ fn hardware(run: &Run) -> Option<String> {
     let named = ["name", "device_name"].iter().find_map(|key| hardware?.get(*key)?.as_str());
     let device = named.or_else(|| run.meta.env.get("cuda_device").and_then(Value::as_str));
     device.or_else(|| hardware?.get("hardware_id")?.as_str()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentages_read_the_same_everywhere() {
+        let shown = [0.0, 0.0031, -0.024, 0.1, -0.985, 9.99, 138.0, -12.0].map(percent);
+        let expected = ["+0.00 %", "+0.31 %", "-2.4 %", "+10.0 %", "-98.5 %", "+999.0 %", "+ > 999 %", "- > 999 %"];
+        assert_eq!(shown, expected);
+        assert_eq!([0.1, 0.001, 20.0].map(magnitude), ["10.0 %", "0.10 %", "> 999 %"]);
+    }
+
+    #[test]
+    fn thousands_are_grouped_from_the_right() {
+        assert_eq!([0, 999, 1000, 1234567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
 }

@@ -1,6 +1,7 @@
 //! A headless Chromium of the test's own, the bundle under test, and the server that shows it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -127,6 +128,7 @@ impl View {
 /// One browser with one page.
 pub struct Browser {
     client: Client,
+    port: u16,
     _driver: Running,
     _turn: MutexGuard<'static, ()>,
 }
@@ -146,6 +148,9 @@ impl Browser {
     }
 
     pub async fn with(more: &[String], mobile: Option<Value>) -> Browser {
+        // One browser at a time: several on two cores only wait for each other.
+        static TURN: Mutex<()> = Mutex::const_new(());
+        let turn = TURN.lock().await;
         let said =
             |line: &str| line.split("successfully on port ").nth(1)?.trim_end_matches('.').trim().parse::<u16>().ok();
         let (driver, port) = Running::start(Command::new("chromedriver").arg("--port=0"), HINT, said);
@@ -169,14 +174,14 @@ impl Browser {
         if let Some(mobile) = mobile {
             options["mobileEmulation"] = mobile;
         }
-        let capabilities = json!({"goog:chromeOptions": options});
+        let capabilities = json!({"goog:chromeOptions": options, "goog:loggingPrefs": {"performance": "ALL"}});
         let capabilities = capabilities.as_object().expect("an object").clone();
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities)
             .connect(&format!("http://127.0.0.1:{port}"))
             .await
             .unwrap_or_else(|error| panic!("Chromium does not start: {error}. {HINT}"));
-        Browser { client, _driver: driver, _turn: turn }
+        Browser { client, port, _driver: driver, _turn: turn }
     }
 
     pub async fn close(self) {
@@ -284,6 +289,24 @@ impl Browser {
                 };
             })";
         self.script(script).await.as_array().expect("rows").clone()
+    }
+
+    /// Every address any page has asked for since this was last called.
+    pub async fn requested(&self) -> Vec<String> {
+        let session = self.client.session_id().await.expect("a session").expect("an id");
+        let body = r#"{"type": "performance"}"#;
+        let head =
+            format!("POST /session/{session}/se/log HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close", self.port);
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the driver listens");
+        write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let log: Value = serde_json::from_str(answer.split_once("\r\n\r\n").expect("a body").1).expect("JSON");
+        let events = log["value"].as_array().expect("a log").iter().map(|entry| {
+            serde_json::from_str::<Value>(entry["message"].as_str().expect("text")).expect("JSON")["message"].take()
+        });
+        let sent = events.filter(|event| event["method"] == "Network.requestWillBeSent");
+        sent.map(|event| event["params"]["request"]["url"].as_str().expect("an address").to_owned()).collect()
     }
 
     /// Keeps a picture under `tmp/screenshots/`.

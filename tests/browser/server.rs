@@ -1,46 +1,9 @@
-//! What `fidelio view` answers without a browser, and a proxy that writes down who is asked for.
+//! What `fidelio view` answers to those who are not its page.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use crate::browser::harness::{Sample, View};
-
-/// Listens as a proxy, answers nothing, remembers the request lines.
-pub struct Recorder {
-    pub port: u16,
-    heard: Arc<Mutex<Vec<String>>>,
-}
-
-impl Recorder {
-    pub fn start() -> Recorder {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-        let port = listener.local_addr().expect("an address").port();
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let list = Arc::clone(&heard);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let mut line = String::new();
-                let _ = BufReader::new(stream).read_line(&mut line);
-                list.lock().expect("no panic here").push(line.trim().to_owned());
-            }
-        });
-        Recorder { port, heard }
-    }
-
-    pub fn asked_for(&self) -> Vec<String> {
-        self.heard.lock().expect("no panic here").clone()
-    }
-
-    pub fn wait_for(&self, host: &str) {
-        let start = Instant::now();
-        while !self.asked_for().iter().any(|line| line.contains(host)) {
-            assert!(start.elapsed() < Duration::from_secs(10), "{host} is not among {:?}", self.asked_for());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
 
 /// Sends `head` and reads the whole answer.
 fn ask(view: &View, head: &str) -> (String, Vec<u8>) {

@@ -80,7 +80,7 @@ pub enum Verb {
         /// An existing workload; otherwise the experiment's own is made
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         workload: Option<PathBuf>,
-        /// Real runs of the same workload; several tell the noise floor
+        /// Real runs of the same workload, instead of the experiment's number; several tell the noise floor
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
         repeats: Option<u32>,
         /// The run's directory (further repeats get `_2`, `_3`, …)

@@ -41,7 +41,7 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
             let workload = workload_dir(&context, &experiment, workload)?;
             let asked = measure::read_workload(&experiment, &workload)?;
             let mut executor = measure::load_executor(&context, &experiment)?;
-            let repeats = repeats.unwrap_or(1);
+            let repeats = repeats.unwrap_or(experiment.backend.repeats);
             let made = measure::measure(&context, &experiment, &asked, repeats, &mut executor, out.as_deref())?;
             let paths: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();
             Ok(Outcome::new(paths.join("\n"), json!({ "paths": paths })))

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use fidelio_shared::charts::format_duration;
-use fidelio_shared::report::{key_results, percent, run_markdown, verdict_words};
+use fidelio_shared::report::{key_results, magnitude, percent, run_markdown, verdict_words};
 use fidelio_shared::schema::comparison::Comparison;
 use serde_json::json;
 
@@ -43,7 +43,7 @@ pub fn comparison_text(comparison: &Comparison) -> String {
         for (index, row) in metric.percentiles.iter().enumerate() {
             let noise = match (has_noise, row.noise_rel) {
                 (false, _) => String::new(),
-                (true, Some(noise)) => format!(" {:>10}", format!("±{}", percent(noise).trim_start_matches('+'))),
+                (true, Some(noise)) => format!(" {:>10}", format!("±{}", magnitude(noise))),
                 (true, None) => format!(" {:>10}", "–"),
             };
             text.push_str(&format!(

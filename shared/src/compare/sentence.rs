@@ -1,10 +1,10 @@
 //! What a comparison says in words: the verdict line and the banners.
 
-use crate::report::percent;
-use crate::schema::Run;
+use crate::report::{magnitude, percent};
 use crate::schema::comparison::{
     CompareOptions, Counts, MetricComparison, Notice, NoticeKind, ParityRow, ParityState, PercentileRow,
 };
+use crate::schema::{Origin, Run};
 use crate::stats::Verdict;
 
 /// One line over all metrics and percentiles.
@@ -23,7 +23,7 @@ pub fn verdict(
     let worst =
         |verdict| rows().filter(|(_, row)| row.verdict == verdict).max_by(|a, b| size(a.1).total_cmp(&size(b.1)));
     let total = rows().count();
-    let tolerance = percent(options.tolerance).trim_start_matches('+').to_owned();
+    let tolerance = magnitude(options.tolerance);
     match verdict {
         Verdict::Outside => {
             let culprit = worst(Verdict::Outside).map_or(String::new(), |(metric, row)| {
@@ -46,7 +46,7 @@ pub fn verdict(
                 reasons.push(format!("{few} need more requests ({num_requests} there, {needed} more for all of them)"));
             }
             if noisy.clone().count() > 0 {
-                let noise = percent(noise).trim_start_matches('+').to_owned();
+                let noise = magnitude(noise);
                 reasons.push(format!(
                     "{} are blurred by the real runs, which differ among themselves by up to {noise}",
                     noisy.count()
@@ -130,7 +130,11 @@ pub fn notices(counts: &Counts, real: &Run, sim: &Run) -> Vec<Notice> {
             ),
         );
     }
-    for run in [real, sim] {
+    for (run, role) in [(real, Origin::Real), (sim, Origin::Simulated)] {
+        if run.meta.origin().is_some_and(|origin| origin != role) {
+            let (given, says) = if role == Origin::Real { ("real", "simulated") } else { ("simulated", "real") };
+            say(NoticeKind::Run, format!("the run given as the {given} one says that it is {says}"));
+        }
         let warnings = run.meta.results.get("warnings").and_then(serde_json::Value::as_array);
         for warning in warnings.into_iter().flatten().filter_map(serde_json::Value::as_str) {
             say(NoticeKind::Run, format!("{}: {warning}", run.name));

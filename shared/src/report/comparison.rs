@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::charts::format_duration;
-use crate::report::{percent, verdict_words};
+use crate::report::{magnitude, percent, verdict_words};
 use crate::schema::comparison::{Comparison, MetricComparison, ParityState, RunIdentity};
 
 /// Every table of a comparison: (path inside its directory, bytes).
@@ -68,7 +68,7 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
         counts.num_compared,
         counts.num_requests,
         counts.num_tokens,
-        percent(comparison.options.tolerance).trim_start_matches('+'),
+        magnitude(comparison.options.tolerance),
         if comparison.options.is_tolerance_declared { "as declared" } else { "by default: none was declared" },
     )?;
     for metric in &comparison.metrics {
@@ -127,8 +127,8 @@ fn metric_section(out: &mut String, metric: &MetricComparison) -> std::fmt::Resu
     for row in &metric.percentiles {
         let verdict = verdict_words(row);
         let noise = match (row.noise_rel, row.noise_multiple) {
-            (Some(noise), Some(times)) => format!("{} (error is {times:.1} ×)", percent(noise).trim_start_matches('+')),
-            (Some(noise), None) => percent(noise).trim_start_matches('+').to_owned(),
+            (Some(noise), Some(times)) => format!("{} (error is {times:.1} ×)", magnitude(noise)),
+            (Some(noise), None) => magnitude(noise),
             (None, _) => "one run: unknown".to_owned(),
         };
         writeln!(
@@ -140,9 +140,8 @@ fn metric_section(out: &mut String, metric: &MetricComparison) -> std::fmt::Resu
             row.rel_error.map_or("–".to_owned(), percent),
         )?;
     }
-    let relative = metric
-        .wasserstein_rel
-        .map_or(String::new(), |share| format!(" ({} of the real mean)", percent(share).trim_start_matches('+')));
+    let relative =
+        metric.wasserstein_rel.map_or(String::new(), |share| format!(" ({} of the real mean)", magnitude(share)));
     writeln!(
         out,
         "\nKolmogorov–Smirnov D {:.3}; Wasserstein-1 {}{relative}.\n",
