@@ -69,6 +69,18 @@ fn an_artifact_is_reused_refused_or_replaced() {
 }
 
 #[test]
+fn two_processes_on_one_artifact_exclude_each_other() {
+    let scratch = Scratch::new("cli-lock");
+    let lock = fs::File::create(scratch.join("mine.lock")).expect("a lock file");
+    lock.lock().expect("locked");
+    let args = ["workload", "quickstart", "--out", "mine"];
+    scratch.fidelio(&args).refused(&["another process is making `mine`"]);
+    lock.unlock().expect("unlocked");
+    scratch.fidelio(&args).expect(0);
+    assert!(!scratch.join("mine.lock").exists(), "nothing but the artifact remains");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_not_an_error() {
     let scratch = Scratch::new("cli-pipe");
     let mut child = Command::new(env!("CARGO_BIN_EXE_fidelio"))

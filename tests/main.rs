@@ -4,6 +4,7 @@ mod bad_input;
 mod browser;
 mod bundles;
 mod cli;
+mod comparison;
 mod config;
 mod determinism;
 mod harness;

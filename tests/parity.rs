@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::AtomicBool;
 
-use fidelio::engine::{Executor, StepResult, serve};
+use fidelio::engine::{Executor, SampledToken, StepResult, serve};
 use fidelio_shared::latency::{BatchShape, LatencyModel, StepTime};
-use fidelio_shared::schema::{RequestRow, StepRow, Workload};
+use fidelio_shared::schema::{RequestRow, StepRow, Workload, WorkloadRow};
 use fidelio_shared::serving::{Batch, Policy, Replica, Request, RequestId, SchedulerConfig, StepOutcome, TokenEvent};
 use fidelio_shared::simulate::{Recorder, simulate, step_row};
 use fidelio_shared::time::Nanos;
@@ -130,6 +130,50 @@ fn engine_and_simulator_agree_on_every_event_through_thousands_of_preemptions() 
     }
     println!("preemptions: {preemptions:?}");
     assert!(preemptions.values().all(|count| *count > 2_000), "too few preemptions to show anything: {preemptions:?}");
+}
+
+/// Samples token 7 for every item, and calls it the end of request 1 when it is its third.
+#[derive(Default)]
+struct StopsEarly {
+    clock: Scripted,
+    sampled: u32,
+}
+
+impl Executor for StopsEarly {
+    fn now(&mut self) -> Nanos {
+        self.clock.now()
+    }
+
+    fn wait_until(&mut self, deadline: Nanos) {
+        self.clock.wait_until(deadline);
+    }
+
+    fn register(&mut self, _: RequestId, _: &[u32]) {}
+
+    fn execute(&mut self, batch: &Batch) -> anyhow::Result<StepResult> {
+        let mut result = self.clock.execute(batch)?;
+        for item in batch.items.iter().filter(|item| item.emits_token) {
+            self.sampled += u32::from(item.request_id == 1);
+            let is_stop = item.request_id == 1 && self.sampled == 3;
+            result.tokens.push(SampledToken { request_id: item.request_id, token_id: 7, is_stop });
+        }
+        Ok(result)
+    }
+
+    fn release(&mut self, _: RequestId) {}
+}
+
+#[test]
+fn a_stop_token_ends_its_request_and_no_other() {
+    let row = WorkloadRow { num_prefill_tokens: 5, num_decode_tokens: 10, ..WorkloadRow::default() };
+    let workload = Workload { rows: vec![row; 3] };
+    let mut replica = Replica::new(&settings(Policy::VllmV1, 40)).expect("possible settings");
+    let mut log = Log::default();
+    let interrupted = AtomicBool::new(false);
+    serve(&workload, &[], &mut replica, &mut StopsEarly::default(), &mut log, &interrupted).expect("served");
+    let actual: Vec<u32> = log.rows.values().map(|row| row.num_decode_tokens_actual).collect();
+    assert_eq!(actual, [10, 3, 10]);
+    assert_eq!(replica.load().kv_blocks_used, 0);
 }
 
 /// A driver with one tie broken on purpose: what arrives at the very end of a step is admitted after

@@ -196,9 +196,11 @@ fn a_tokenizer_that_is_not_one_is_refused_with_the_way_out() {
         assert!(error.problem.starts_with("is not a tokenizer: "), "{name}: {error}");
         assert!(error.hint.as_deref().is_some_and(|hint| hint.contains("builtin:qwen3")));
     }
-    let hub = PromptTokenizer::load("Qwen/Qwen3-0.6B").err().expect("nothing is downloaded");
-    assert_eq!(data_error(&hub).problem, "there is no such directory, and nothing is downloaded from a hub");
-    assert!(data_error(&hub).hint.as_deref().is_some_and(|hint| hint.contains("hf download Qwen/Qwen3-0.6B")));
+    let bare = PromptTokenizer::load("Qwen/Qwen3-0.6B").err().expect("no directory, and no `hub:` before it");
+    assert_eq!(data_error(&bare).problem, "there is no such directory");
+    assert!(
+        data_error(&bare).hint.as_deref().is_some_and(|hint| hint.ends_with("model.tokenizer=hub:Qwen/Qwen3-0.6B"))
+    );
     let missing = PromptTokenizer::load("/nowhere/tokenizer.json").err().expect("no file");
     assert!(data_error(&missing).problem.starts_with("cannot open"));
 }

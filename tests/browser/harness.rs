@@ -1,11 +1,13 @@
 //! A headless Chromium of the test's own, the bundle under test, and the server that shows it.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fantoccini::{Client, ClientBuilder, Locator};
@@ -44,15 +46,17 @@ impl Drop for Running {
 impl Running {
     /// Starts `command` and reads its standard output until `pick` finds what it waits for.
     fn start<T>(command: &mut Command, hint: &str, pick: impl Fn(&str) -> Option<T>) -> (Self, T) {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        // Into a file: a browser stands still when nobody reads what it complains of.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let complaints = scratch(&format!("process-{}", COUNT.fetch_add(1, Ordering::Relaxed))).join("stderr");
+        let stderr = File::create(&complaints).expect("a file for what goes wrong");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).process_group(0);
         let child = command.spawn();
         let mut running = Running(child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}. {hint}")));
         let mut lines = BufReader::new(running.0.stdout.take().expect("piped")).lines();
         let found = lines.by_ref().map_while(Result::ok).find_map(|line| pick(&line));
         let found = found.unwrap_or_else(|| {
-            let mut errors = String::new();
-            let mut stderr = running.0.stderr.take().expect("piped");
-            let _ = std::io::Read::read_to_string(&mut stderr, &mut errors);
+            let errors = std::fs::read_to_string(&complaints).unwrap_or_default();
             panic!("{command:?} ended without saying what was waited for: {errors}. {hint}")
         });
         // Whatever comes later is read and dropped, so that the process never waits for a reader.

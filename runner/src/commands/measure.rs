@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use anyhow::Context as _;
 use fidelio_shared::report::run_markdown;
 use fidelio_shared::schema::{
-    PromptRow, RequestRow, RunMeta, StepRow, Workload, WorkloadMeta, WorkloadRow, read_prompts, write_json,
+    Origin, PromptRow, RequestRow, RunMeta, StepRow, Workload, WorkloadMeta, WorkloadRow, read_prompts, write_json,
 };
 use fidelio_shared::serving::{Replica, TokenEvent};
 use fidelio_shared::simulate::Recorder;
@@ -116,11 +116,11 @@ fn measure_once(
 
     let num_requests = asked.workload.rows.len();
     let bar = context.talk.progress(num_requests as u64, what);
-    let mut recorder = FileRecorder::new(&staging, num_requests, backend, true, bar)?;
+    let mut recorder = FileRecorder::new(&staging, num_requests, backend, Origin::Real, bar)?;
     let mut replica = settings(Replica::new(&experiment.scheduler))?;
     executor.start_clock();
     let served = serve(&asked.workload, &asked.tokens, &mut replica, executor, &mut recorder, &interrupt::flag());
-    let written = recorder.finish();
+    let written = recorder.finish(&staging);
     let counts = served
         .with_context(|| format!("running the workload; what was written stays in `{}`", staging.dir().display()))?;
     written?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fidelio_shared::latency::{StepModel, StepProfile};
-use fidelio_shared::schema::{DataError, Folder, write_json};
+use fidelio_shared::schema::{DataError, Folder, Origin, write_json};
 use fidelio_shared::simulate::{SimulationError, simulate as simulate_workload};
 use serde_json::{Map, Value, json};
 
@@ -54,7 +54,7 @@ pub fn simulate(
 
     let model = StepModel::fit(&profile, experiment.latency.host_overhead);
     let bar = context.talk.progress(workload.rows.len() as u64, "simulating");
-    let mut recorder = FileRecorder::new(&staging, workload.rows.len(), "fidelio-sim", false, bar)?;
+    let mut recorder = FileRecorder::new(&staging, workload.rows.len(), "fidelio-sim", Origin::Simulated, bar)?;
     let counts = match simulate_workload(&workload, &experiment.scheduler, &model, &mut recorder) {
         Ok(counts) => counts,
         Err(SimulationError::Settings(problem)) => {
@@ -63,7 +63,7 @@ pub fn simulate(
         }
         Err(SimulationError::Recorder(error)) => return Err(error.into()),
     };
-    recorder.finish()?;
+    recorder.finish(&staging)?;
     if let Ok(Value::Object(results)) = serde_json::to_value(counts) {
         run.results = results;
     }

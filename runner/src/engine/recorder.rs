@@ -3,26 +3,29 @@
 use std::fs::File;
 use std::io::BufWriter;
 
-use fidelio_shared::schema::{DataError, RequestRow, RequestWriter, StepRow, StepWriter, TokenWriter};
+use fidelio_shared::schema::{DataError, Origin, RequestRow, RequestWriter, StepRow, StepWriter, TokenWriter};
 use fidelio_shared::serving::TokenEvent;
 use fidelio_shared::simulate::Recorder;
 use indicatif::ProgressBar;
 
 use crate::store::Staging;
 
-/// Three CSV files and a progress bar. Request rows are kept until the end, because the file is in
-/// id order and requests do not end in it.
+const REQUESTS: &str = "request_metrics.csv";
+
+/// Three CSV files and a progress bar. A real run's rows reach the disk as its requests end, so that a
+/// killed run still has them; request rows are written once more at the end, in id order.
 pub struct FileRecorder {
     requests: RequestWriter<BufWriter<File>>,
     tokens: TokenWriter<BufWriter<File>>,
     steps: StepWriter<BufWriter<File>>,
     rows: Vec<RequestRow>,
+    backend: String,
+    origin: Origin,
     bar: ProgressBar,
 }
 
 impl FileRecorder {
-    /// Creates the files. `backend` is what request rows say ran them; `with_token_ids` adds the
-    /// optional column for engines that sample.
+    /// Creates the files. `backend` is what request rows say ran them.
     ///
     /// # Errors
     /// When a file cannot be made.
@@ -30,31 +33,36 @@ impl FileRecorder {
         staging: &Staging,
         num_requests: usize,
         backend: &str,
-        with_token_ids: bool,
+        origin: Origin,
         bar: ProgressBar,
     ) -> anyhow::Result<Self> {
+        let has_token_ids = origin == Origin::Real;
         Ok(FileRecorder {
-            requests: RequestWriter::new(staging.file("request_metrics.csv")?, backend)?,
-            tokens: TokenWriter::new(staging.file("token_metrics.csv")?, num_requests, with_token_ids)?,
+            requests: RequestWriter::new(staging.file(REQUESTS)?, backend)?,
+            tokens: TokenWriter::new(staging.file("token_metrics.csv")?, num_requests, has_token_ids)?,
             steps: StepWriter::new(staging.file("step_metrics.csv")?)?,
             rows: Vec::with_capacity(num_requests),
+            backend: backend.to_owned(),
+            origin,
             bar,
         })
     }
 
-    /// Writes the request rows and flushes everything; after an interruption, those there are.
+    /// Writes the request rows in id order and flushes everything; after an interruption, what there is.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn finish(mut self) -> anyhow::Result<()> {
+    pub fn finish(mut self, staging: &Staging) -> anyhow::Result<()> {
         self.bar.finish_and_clear();
-        self.rows.sort_by_key(|row| row.request_id);
-        for row in &self.rows {
-            self.requests.write(row)?;
-        }
-        self.requests.flush()?;
         self.tokens.flush()?;
         self.steps.flush()?;
+        self.requests.flush()?;
+        self.rows.sort_by_key(|row| row.request_id);
+        let mut sorted = RequestWriter::new(staging.file(REQUESTS)?, &self.backend)?;
+        for row in &self.rows {
+            sorted.write(row)?;
+        }
+        sorted.flush()?;
         Ok(())
     }
 }
@@ -67,8 +75,14 @@ impl Recorder for FileRecorder {
     }
 
     fn finished(&mut self, row: RequestRow) -> Result<(), DataError> {
-        self.rows.push(row);
         self.bar.inc(1);
+        if self.origin == Origin::Real {
+            self.requests.write(&row)?;
+            self.requests.flush()?;
+            self.tokens.flush()?;
+            self.steps.flush()?;
+        }
+        self.rows.push(row);
         Ok(())
     }
 

@@ -1,9 +1,11 @@
 //! The world's side of workloads: prompt files, tables of lengths and times, tokenizers. The laws are in `shared`.
 
 mod files;
+mod hub;
 mod tokenizer;
 
 pub use files::{BUILTIN_DEMO, PromptFile, read_arrival_times, read_decode_lengths, read_lengths, read_prompt_file};
+pub use hub::HUB_PREFIX;
 pub use tokenizer::{BUILTIN_QWEN3, PromptTokenizer, encode_prompts};
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Tokenizers: the built-in Qwen3 one, or a Hugging Face `tokenizer.json`; and prompts to token ids, in parallel.
+//! Tokenizers: the built-in Qwen3 one, a Hugging Face `tokenizer.json`, or a hub name; and prompts to token ids, in parallel.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use tokenizers::Tokenizer;
 
 use crate::config::QWEN3_TOKENIZER_GZ;
+use crate::workload::hub::{self, HUB_PREFIX};
 
 /// Names the tokenizer that ships with the program.
 pub const BUILTIN_QWEN3: &str = "builtin:qwen3";
@@ -27,12 +28,18 @@ pub struct PromptTokenizer {
 }
 
 impl PromptTokenizer {
-    /// Loads `builtin:qwen3`, a directory with a `tokenizer.json`, or such a file (gzipped or not).
+    /// Loads `builtin:qwen3`, a directory with a `tokenizer.json`, such a file (gzipped or not), or
+    /// `hub:NAME` or `hub:NAME@REVISION` from the local Hugging Face cache or else from the hub.
     ///
     /// # Errors
-    /// When it is not there, is not a tokenizer, or is a hub name, which is never downloaded.
+    /// When it is not there, cannot be downloaded, or is not a tokenizer.
     pub fn load(reference: &str) -> Result<Self> {
-        let bytes = read_bytes(reference)?;
+        let (bytes, found) = if reference.starts_with(HUB_PREFIX) {
+            let found = hub::tokenizer_file(reference)?;
+            (read_file(reference, &found.path)?, found.reference)
+        } else {
+            (read_bytes(reference)?, reference.to_owned())
+        };
         let mut inner = Tokenizer::from_bytes(&bytes).map_err(|error| {
             DataError::new(reference, format!("is not a tokenizer: {error}"))
                 .with_hint("a `tokenizer.json` as the Hugging Face `tokenizers` library writes it is needed; `builtin:qwen3` is always there")
@@ -40,7 +47,7 @@ impl PromptTokenizer {
         // A file may ask for both; prompts here are never cut and never filled up.
         inner.with_truncation(None).map_err(|error| anyhow!(error))?;
         inner.with_padding(None);
-        Ok(PromptTokenizer { inner, reference: reference.to_owned(), sha256: sha256_hex(&bytes) })
+        Ok(PromptTokenizer { inner, reference: found, sha256: sha256_hex(&bytes) })
     }
 
     /// Token ids of `text`; special tokens written in it count as such, none are added.
@@ -52,7 +59,7 @@ impl PromptTokenizer {
         Ok(encoding.with_context(|| format!("encoding with tokenizer `{}`", self.reference))?.get_ids().to_vec())
     }
 
-    /// What was asked for, as metadata records it.
+    /// What was asked for, as metadata records it; a hub name with the commit it stands for.
     pub fn reference(&self) -> &str {
         &self.reference
     }
@@ -97,8 +104,12 @@ fn read_bytes(reference: &str) -> Result<Vec<u8>, DataError> {
     }
     let path = Path::new(reference);
     let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_path_buf() };
+    read_file(reference, &file)
+}
+
+fn read_file(reference: &str, file: &Path) -> Result<Vec<u8>, DataError> {
     let shown = file.display().to_string();
-    let input = File::open(&file).map_err(|error| cannot_open(reference, &file, &error))?;
+    let input = File::open(file).map_err(|error| cannot_open(reference, file, &error))?;
     let bytes = bounded(&shown, input)?;
     if bytes.starts_with(&[0x1f, 0x8b]) { unpack(&shown, &bytes) } else { Ok(bytes) }
 }
@@ -123,12 +134,11 @@ fn cannot_open(reference: &str, file: &Path, error: &io::Error) -> DataError {
         && !reference.starts_with(['/', '.'])
         && !reference.ends_with(".json");
     if is_hub_name {
-        return DataError::new(reference, "there is no such directory, and nothing is downloaded from a hub")
-            .with_hint(format!(
-                "run `hf download {reference} --local-dir {reference}` first, or use `{BUILTIN_QWEN3}`"
-            ));
+        return DataError::new(reference, "there is no such directory").with_hint(format!(
+            "if the Hugging Face hub's model is meant, write model.tokenizer={HUB_PREFIX}{reference}"
+        ));
     }
     DataError::new(file.display().to_string(), format!("cannot open: {error}")).with_hint(format!(
-        "`model.tokenizer` is a directory with a `tokenizer.json`, such a file, or `{BUILTIN_QWEN3}`"
+        "`model.tokenizer` is a directory with a `tokenizer.json`, such a file, `{HUB_PREFIX}NAME`, or `{BUILTIN_QWEN3}`"
     ))
 }
