@@ -2,7 +2,11 @@
 
 use std::fs;
 
-use crate::harness::{Scratch, fixture_arg};
+use fidelio_shared::schema::table::TableReader;
+use fidelio_shared::serving::{Policy, Replica, Request, SchedulerConfig, StepOutcome};
+use fidelio_shared::time::Nanos;
+
+use crate::harness::{Scratch, fixture, fixture_arg};
 
 #[test]
 fn the_published_a100_comparison_is_refused_and_named_then_reproduced_under_a_banner() {
@@ -59,4 +63,84 @@ fn the_published_burst_simulation_has_the_key_results_its_authors_printed() {
     assert!(text.contains("2098.9 tokens/s"), "{text}");
     let mean = json["itl"]["mean"].as_f64().expect("a mean");
     assert_eq!(format!("{mean:.1}"), "1901006.6");
+}
+
+/// What the real engine's records say of one request: lengths, then iterations.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Schedule {
+    num_prefill_tokens: u32,
+    num_decode_tokens: u32,
+    first_iteration: u64,
+    prefill_done_after: u64,
+    completed_after: u64,
+    iterations_in_batch: u64,
+}
+
+#[test]
+fn the_schedule_of_a_real_sarathi_engine_is_reproduced_iteration_by_iteration() {
+    let path = fixture("llama2_7b_a100_arxiv/sarathi_chunk16_cap16_static50_schedule.csv");
+    let mut table = TableReader::new("schedule.csv", fs::File::open(path).expect("the fixture")).expect("a table");
+    let names = [
+        "num_prefill_tokens",
+        "num_decode_tokens",
+        "first_iteration",
+        "prefill_done_after_iteration",
+        "completed_after_iteration",
+        "iterations_in_batch",
+    ];
+    let columns = names.map(|name| table.required(name).expect("a column"));
+    let mut recorded = Vec::new();
+    while table.next_row().expect("a row") {
+        let [prefill, decode, first, prefilled, completed, iterations] =
+            columns.map(|column| table.integer(column).expect("a number"));
+        recorded.push(Schedule {
+            num_prefill_tokens: prefill as u32,
+            num_decode_tokens: decode as u32,
+            first_iteration: first,
+            prefill_done_after: prefilled,
+            completed_after: completed,
+            iterations_in_batch: iterations,
+        });
+    }
+
+    let config = SchedulerConfig {
+        policy: Policy::Sarathi,
+        max_num_seqs: 16,
+        max_num_batched_tokens: 16,
+        long_prefill_token_threshold: 0,
+        block_size: 16,
+        num_blocks: 100_000,
+        watermark_permille: 0,
+        max_model_len: 8_192,
+        max_in_flight: 1,
+    };
+    let mut replica = Replica::new(&config).expect("possible settings");
+    let mut ours: Vec<Schedule> = Vec::new();
+    for (id, row) in recorded.iter().enumerate() {
+        let (num_prefill_tokens, num_decode_tokens) = (row.num_prefill_tokens, row.num_decode_tokens);
+        let request = Request { id: id as u32, arrival: Nanos::ZERO, num_prefill_tokens, num_decode_tokens };
+        assert_eq!(replica.admit(request), None);
+        ours.push(Schedule { num_prefill_tokens, num_decode_tokens, ..Schedule::default() });
+    }
+    let mut outcome = StepOutcome::default();
+    let mut iteration = 0;
+    while let Some(batch) = replica.begin_step(Nanos::ZERO) {
+        for item in &batch.items {
+            let row = &mut ours[item.request_id as usize];
+            if row.iterations_in_batch == 0 {
+                row.first_iteration = iteration;
+            }
+            row.iterations_in_batch += 1;
+        }
+        iteration += 1;
+        replica.end_step(&batch, Nanos::ZERO, &[], &mut outcome);
+        for event in outcome.tokens.iter().filter(|event| event.index == 0) {
+            ours[event.request_id as usize].prefill_done_after = iteration;
+        }
+        outcome.finished.iter().for_each(|row| ours[row.request_id as usize].completed_after = iteration);
+    }
+    let equal = ours.iter().zip(&recorded).filter(|(ours, recorded)| ours == recorded).count();
+    println!("{equal} of {} requests equal in every iteration, {iteration} iterations", recorded.len());
+    assert_eq!(recorded.len(), 50);
+    assert_eq!(ours, recorded);
 }

@@ -1,23 +1,22 @@
 //! `fidelio view`: the built-in viewer and the bundles on loopback. Serves exact paths only, to this machine only.
 
 use std::fs;
-use std::io::{self, Cursor, Read, Write};
-use std::net::Ipv4Addr;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use tiny_http::{Header, Method, Request, Response, StatusCode};
 
+use crate::commands::view::http::{Answer, Request};
 use crate::error::Hinted;
 use crate::{interrupt, site};
 
-/// The outer fence; the page's own policy is stricter.
-const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' data:; \
-                      connect-src 'self' blob: http: https:; worker-src 'self' blob:; object-src 'none'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+mod http;
 
 /// Serves `bundles` and prints the address until Ctrl-C; opens the browser when `open` and there is one.
 ///
@@ -39,7 +38,7 @@ pub fn run(bundles: &[PathBuf], port: Option<u16>, open: bool) -> anyhow::Result
 
 /// A loopback server of the site and some bundles.
 pub struct ViewServer {
-    http: tiny_http::Server,
+    listener: TcpListener,
     port: u16,
     bundles: Vec<Served>,
 }
@@ -62,11 +61,11 @@ impl ViewServer {
         }
         let bundles = bundles.iter().enumerate().map(served).collect::<anyhow::Result<Vec<_>>>()?;
         let wanted = port.unwrap_or(0);
-        let http = tiny_http::Server::http((Ipv4Addr::LOCALHOST, wanted))
-            .map_err(|error| anyhow::anyhow!("{error}"))
-            .with_context(|| format!("listening on 127.0.0.1:{wanted}"))?;
-        let port = http.server_addr().to_ip().context("a loopback server has an address")?.port();
-        Ok(ViewServer { http, port, bundles })
+        let listening = || format!("listening on 127.0.0.1:{wanted}");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).with_context(listening)?;
+        listener.set_nonblocking(true).with_context(listening)?;
+        let port = listener.local_addr().with_context(listening)?.port();
+        Ok(ViewServer { listener, port, bundles })
     }
 
     /// The addresses to open, one a bundle; the bare site when there is none.
@@ -78,52 +77,55 @@ impl ViewServer {
         }
     }
 
-    /// Answers until `is_over`.
-    pub fn serve(&self, is_over: &AtomicBool) {
+    /// Answers until `is_over`, each connection on a thread of its own: a browser opens several at once.
+    pub fn serve(self, is_over: &AtomicBool) {
+        let server = Arc::new(self);
         while !is_over.load(Ordering::SeqCst) {
-            if let Ok(Some(request)) = self.http.recv_timeout(Duration::from_millis(100)) {
-                let answer = self.answer(&request);
+            let Ok((stream, _)) = server.listener.accept() else {
+                thread::sleep(Duration::from_millis(10));
+                continue;
+            };
+            let server = Arc::clone(&server);
+            thread::spawn(move || {
                 // A browser that went away is no concern of ours.
-                let _ = request.respond(answer);
-            }
+                let _ = http::answer(stream, |request| server.answer(request));
+            });
         }
     }
 
-    fn answer(&self, request: &Request) -> Response<Box<dyn Read + Send>> {
+    fn answer(&self, request: &Request) -> Answer {
         if !self.is_local(request) {
-            return plain(403, "this server answers to 127.0.0.1 and localhost only\n");
+            return Answer::plain(403, "this server answers to 127.0.0.1 and localhost only\n");
         }
-        if !matches!(request.method(), Method::Get | Method::Head) {
-            return plain(405, "only GET\n");
+        if !matches!(request.method.as_str(), "GET" | "HEAD") {
+            return Answer::plain(405, "only GET\n");
         }
-        let path = request.url().split('?').next().unwrap_or_default();
-        let path = path.strip_prefix('/').unwrap_or(path);
+        let path = request.path.strip_prefix('/').unwrap_or(&request.path);
         if let Some(file) = site::file(if path.is_empty() { "index.html" } else { path }) {
-            return respond(200, Box::new(Cursor::new(file.bytes)), Some(file.bytes.len()), file.mime());
+            return Answer::bytes(file.bytes, file.mime());
         }
         match self.bundles.iter().find(|bundle| bundle.path == path) {
             Some(bundle) => bundle.answer(),
-            None => plain(404, "there is nothing here\n"),
+            None => Answer::plain(404, "there is nothing here\n"),
         }
     }
 
     /// Another site's name that resolves to 127.0.0.1 (DNS rebinding) must not read bundles.
     fn is_local(&self, request: &Request) -> bool {
-        let hosts = [format!("127.0.0.1:{}", self.port), format!("localhost:{}", self.port)];
-        let mut given = request.headers().iter().filter(|header| header.field.equiv("Host"));
-        match (given.next(), given.next()) {
-            (Some(host), None) => hosts.iter().any(|known| host.value.as_str().eq_ignore_ascii_case(known)),
+        let known = [format!("127.0.0.1:{}", self.port), format!("localhost:{}", self.port)];
+        match request.hosts.as_slice() {
+            [host] => known.iter().any(|known| known.eq_ignore_ascii_case(host)),
             _ => false,
         }
     }
 }
 
 impl Served {
-    fn answer(&self) -> Response<Box<dyn Read + Send>> {
+    fn answer(&self) -> Answer {
         let opened = fs::File::open(&self.file).and_then(|file| file.metadata().map(|metadata| (file, metadata.len())));
         match opened {
-            Ok((file, bytes)) => respond(200, Box::new(file), usize::try_from(bytes).ok(), site::mime(&self.path)),
-            Err(error) => plain(404, &format!("{} cannot be read any more: {error}\n", self.file.display())),
+            Ok((file, length)) => Answer::file(file, length, site::mime(&self.path)),
+            Err(error) => Answer::plain(404, &format!("{} cannot be read any more: {error}\n", self.file.display())),
         }
     }
 }
@@ -144,31 +146,6 @@ fn path_name(file: &Path) -> String {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let safe = |letter: char| if letter.is_ascii_alphanumeric() || ".-_".contains(letter) { letter } else { '_' };
     name.chars().map(safe).collect()
-}
-
-fn plain(status: u16, text: &str) -> Response<Box<dyn Read + Send>> {
-    let bytes = text.as_bytes().to_vec();
-    let length = bytes.len();
-    respond(status, Box::new(Cursor::new(bytes)), Some(length), site::mime(".txt"))
-}
-
-fn respond(
-    status: u16,
-    body: Box<dyn Read + Send>,
-    length: Option<usize>,
-    mime: &str,
-) -> Response<Box<dyn Read + Send>> {
-    let headers = [
-        ("Content-Type", mime),
-        ("Content-Security-Policy", POLICY),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Referrer-Policy", "no-referrer"),
-        ("Cross-Origin-Resource-Policy", "same-origin"),
-        ("Cache-Control", "no-cache"),
-    ];
-    let headers = headers.iter().filter_map(|(name, value)| Header::from_bytes(*name, *value).ok()).collect();
-    // A known length is always announced: the viewer refuses what is too large before it comes.
-    Response::new(StatusCode(status), headers, body, length, None).with_chunked_threshold(usize::MAX)
 }
 
 /// Best effort: the address is printed anyway.
