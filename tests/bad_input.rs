@@ -83,6 +83,9 @@ fn broken_files_are_named_with_what_to_do() {
     broken(requests, b"a,b,c\n1,2,3\n", &[requests, "`request_id`", "the header has: a, b, c"]);
     broken(requests, b"request_id,request_id\n1,2\n", &[requests, "twice"]);
     broken(requests, &[b'7'; 3 << 20], &[requests, "longer than"]);
+    let good = fs::read_to_string(scratch.join(requests)).expect("a file");
+    let unclosed = good.replacen(",ok,", ",\"ok,", 1) + &"1,2,3\n".repeat(1 << 19);
+    broken(requests, unclosed.as_bytes(), &[requests, "a quote that is never closed"]);
     broken("real_run/token_metrics.csv", &tokens[..tokens.len() - 25], &["token_metrics.csv", "cells"]);
     broken("real_run/run_meta.json", b"{\"run_id\": ", &["real_run/run_meta.json", "line 1"]);
     broken("real_run/run_meta.json", b"{\"schema_version\": \"v7\"}", &["schema `v7`", "use a newer one"]);

@@ -178,7 +178,13 @@ impl Browser {
         if let Some(mobile) = mobile {
             options["mobileEmulation"] = mobile;
         }
-        let capabilities = json!({"goog:chromeOptions": options, "goog:loggingPrefs": {"performance": "ALL"}});
+        // The driver must not wait for pages to load: the page writes its state into the address, and the
+        // driver at times takes that for a load that never ends. `open` waits instead.
+        let capabilities = json!({
+            "goog:chromeOptions": options,
+            "goog:loggingPrefs": {"performance": "ALL"},
+            "pageLoadStrategy": "none",
+        });
         let capabilities = capabilities.as_object().expect("an object").clone();
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities)
@@ -192,35 +198,42 @@ impl Browser {
         self.client.close().await.expect("the browser closes");
     }
 
-    /// Goes to `url`, from another page, so that it is loaded whatever was open.
+    /// Goes to `url`, from a blank page, so that it is loaded whatever was open.
     pub async fn open(&self, url: &str) {
-        self.client.goto("about:blank").await.expect("a blank page");
-        self.client.goto(url).await.unwrap_or_else(|error| panic!("{url}: {error}"));
+        for (address, arrived) in
+            [("about:blank", "location.href === 'about:blank'"), (url, "location.protocol === 'http:'")]
+        {
+            self.client.goto(address).await.unwrap_or_else(|error| panic!("{address}: {error}"));
+            self.wait_until(&format!("{arrived} && document.readyState === 'complete'")).await;
+        }
     }
 
+    /// Waits until an expression of the page is true.
+    async fn wait_until(&self, condition: &str) {
+        let start = std::time::Instant::now();
+        let script = format!("return {condition}");
+        while self.script(&script).await != true {
+            let page = || self.script("return document.body.innerText");
+            assert!(start.elapsed() < PATIENCE, "{condition} does not come true; the page says: {}", page().await);
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    /// Runs a script of the test's; a page that does not answer is a failure, not a wait.
     pub async fn script(&self, script: &str) -> Value {
-        self.client.execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{script}: {error}"))
+        let answer = tokio::time::timeout(PATIENCE, self.client.execute(script, Vec::new())).await;
+        let answer = answer.unwrap_or_else(|_| panic!("{script}: the page does not answer"));
+        answer.unwrap_or_else(|error| panic!("{script}: {error}"))
     }
 
     pub async fn wait_for(&self, selector: &str) {
-        let found = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(selector)).await;
-        if let Err(error) = found {
-            panic!(
-                "{selector} does not appear: {error}; the page says: {}",
-                self.script("return document.body.innerText").await
-            );
-        }
+        self.wait_until(&format!("!!document.querySelector('{selector}')")).await;
     }
 
     /// Waits until the element of that test id says `text`.
     pub async fn wait_for_text(&self, id: &str, text: &str) {
-        let script = format!("return document.querySelector('[data-testid={id}]')?.textContent ?? ''");
-        let start = std::time::Instant::now();
-        while !self.script(&script).await.as_str().is_some_and(|found| found.contains(text)) {
-            let page = || self.script("return document.body.innerText");
-            assert!(start.elapsed() < PATIENCE, "“{text}” does not appear; the page says: {}", page().await);
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let found = format!("document.querySelector('[data-testid={id}]')?.textContent");
+        self.wait_until(&format!("!!{found}?.includes({})", json!(text))).await;
     }
 
     pub async fn text(&self, id: &str) -> String {
@@ -303,14 +316,22 @@ impl Browser {
             format!("POST /session/{session}/se/log HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close", self.port);
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the driver listens");
         write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let log: Value = serde_json::from_str(answer.split_once("\r\n\r\n").expect("a body").1).expect("JSON");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        let log: Value = serde_json::from_slice(&read_body(stream)).expect("JSON");
         let events = log["value"].as_array().expect("a log").iter().map(|entry| {
             serde_json::from_str::<Value>(entry["message"].as_str().expect("text")).expect("JSON")["message"].take()
         });
         let sent = events.filter(|event| event["method"] == "Network.requestWillBeSent");
         sent.map(|event| event["params"]["request"]["url"].as_str().expect("an address").to_owned()).collect()
+    }
+
+    /// Waits until a page asks for an address with `part` in it.
+    pub async fn wait_for_request(&self, part: &str) {
+        let start = std::time::Instant::now();
+        while !self.requested().await.iter().any(|url| url.contains(part)) {
+            assert!(start.elapsed() < PATIENCE, "{part} is not asked for");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Keeps a picture under `tmp/screenshots/`.
@@ -321,6 +342,17 @@ impl Browser {
         assert!(png.len() > 4_000, "{name} is an empty picture");
         std::fs::write(dir.join(format!("{name}.png")), png).expect("the screenshot is written");
     }
+}
+
+/// The body of an answer; the driver keeps its connections open, so the length is what tells the end.
+fn read_body(stream: TcpStream) -> Vec<u8> {
+    let mut reader = BufReader::new(stream);
+    let head: Vec<String> = reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+    let length =
+        head.iter().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+    let mut body = vec![0; length.expect("a length")];
+    reader.read_exact(&mut body).expect("a body");
+    body
 }
 
 fn chromium() -> PathBuf {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fidelio_shared::stats::Verdict;
 use leptos::prelude::*;
 
 use crate::app::{Screen, View};
@@ -10,8 +11,8 @@ use crate::panels::facts::Facts;
 use crate::panels::metrics::Metrics;
 use crate::panels::provenance::Provenance;
 use crate::panels::requests::Requests;
-use crate::panels::verdict::{Notices, VerdictLine};
-use crate::words::megabytes;
+use crate::panels::verdict::{Notices, VerdictLine, VerdictMark};
+use crate::words::{megabytes, with_code};
 
 /// The name of the thing and of what is open, and the way to open another.
 #[component]
@@ -118,9 +119,9 @@ pub fn Loading(name: String) -> impl IntoView {
 pub fn Failed(problem: Problem) -> impl IntoView {
     view! {
         <section class="failed" role="alert" data-testid="problem">
-            <h1 data-testid="problem-title">{problem.title}</h1>
-            <p data-testid="problem-detail">{problem.detail}</p>
-            <p class="hint" data-testid="problem-hint">{problem.hint}</p>
+            <h1 data-testid="problem-title"><VerdictMark verdict=Verdict::Outside/>{problem.title}</h1>
+            <p data-testid="problem-detail">{with_code(&problem.detail)}</p>
+            <p class="hint" data-testid="problem-hint">{with_code(&problem.hint)}</p>
             <p><Picker label="Choose another file…" class="primary"/></p>
         </section>
     }

@@ -2,6 +2,7 @@
 
 use fidelio_shared::schema::comparison::RunIdentity;
 use fidelio_shared::stats::Verdict;
+use leptos::prelude::*;
 
 /// Text with its minus signs as print has them; hyphens between letters stay.
 pub fn typeset(text: &str) -> String {
@@ -51,6 +52,15 @@ pub fn megabytes(bytes: u64) -> String {
         1_000..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
         _ => format!("{:.1} MB", bytes as f64 / 1e6),
     }
+}
+
+/// Text with its `literals` set as code.
+pub fn with_code(text: &str) -> impl IntoView + use<> {
+    let part = |(index, part): (usize, &str)| match index % 2 {
+        0 => part.to_owned().into_any(),
+        _ => view! { <code>{part.to_owned()}</code> }.into_any(),
+    };
+    text.split('`').enumerate().map(part).collect_view()
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ pub struct ModelConfig {
     pub load_format: LoadFormat,
     /// Seed of dummy weights.
     pub dummy_seed: u64,
-    /// `builtin:qwen3`, a directory with a `tokenizer.json`, or such a file.
+    /// `builtin:qwen3`, a directory with a `tokenizer.json`, such a file, or `hub:OWNER/NAME[@REVISION]`.
     pub tokenizer: String,
 }
 

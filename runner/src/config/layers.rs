@@ -82,6 +82,7 @@ impl Layer {
             let parent = parts.into_iter().try_fold(&mut self.table, |table, part| table.get_mut(part)?.as_table_mut());
             if let Some(Value::String(path)) = parent.and_then(|table| table.get_mut(last))
                 && !path.starts_with("builtin:")
+                && !path.starts_with("hub:")
             {
                 *path = base.join(&*path).to_string_lossy().into_owned();
             }

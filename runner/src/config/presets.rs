@@ -126,7 +126,7 @@ impl Library {
         let options: Vec<String> = self.options(group).into_iter().map(|listing| listing.option).collect();
         let problem = format!("there is no {group} `{option}`");
         let hint = not_yet(group, option).unwrap_or_else(|| match group {
-            EXPERIMENT => format!("{}; or give the path of a `.toml` file", nearest(option, &options)),
+            EXPERIMENT => format!("{} A path of a `.toml` file works too", nearest(option, &options)),
             _ => nearest(option, &options),
         });
         let error = ConfigError::new(place, problem).with_hint(hint);

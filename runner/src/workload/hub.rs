@@ -126,7 +126,10 @@ fn problem(error: &ApiError, endpoint: &str) -> String {
             "{endpoint} refuses it (status {status}): there is no such model, or it is private or gated and HF_TOKEN does not open it"
         ),
         Some(404) => format!("{endpoint} has no such model, no such revision, or no {FILE} in it (status 404)"),
-        _ => format!("cannot be downloaded from {endpoint}: {error}"),
+        _ => match error {
+            ApiError::RequestError(error) => format!("cannot be downloaded from {endpoint}: {error}"),
+            error => format!("cannot be downloaded from {endpoint}: {error}"),
+        },
     }
 }
 

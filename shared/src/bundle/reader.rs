@@ -77,7 +77,11 @@ impl<R: Read + Seek> BundleReader<R> {
                 .ok_or_else(|| DataError::new(&file, "is missing from the bundle"))?;
             let version: serde_json::Value = read_json(&file, &bytes)?;
             check_version(&file, version.get("schema_version").and_then(serde_json::Value::as_str))?;
-            return read_json(&file, &bytes);
+            let comparison: Comparison = read_json(&file, &bytes)?;
+            if comparison.options.percentiles.iter().any(|percentile| percentile.fraction() > 1.0) {
+                return Err(DataError::new(&file, "asks for a percentile above 100").in_column("options.percentiles"));
+            }
+            return Ok(comparison);
         }
         self.recompute(&CompareOptions { allow_mismatch: true, ..CompareOptions::default() })
     }

@@ -52,7 +52,8 @@ impl StepProfile {
     /// Reads and checks a whole file.
     ///
     /// # Errors
-    /// The first broken cell, a shape that computes nothing, a zero time, or a file without rows.
+    /// The first broken cell, a shape that computes nothing, a zero time, a median outside its own range,
+    /// or a file without rows.
     pub fn read(file: &str, input: impl Read) -> Result<Self, DataError> {
         let mut table = TableReader::new(file, input)?;
         let mut columns = Vec::with_capacity(HEADER.len());
@@ -61,28 +62,36 @@ impl StepProfile {
         }
         let mut rows = Vec::new();
         while table.next_row()? {
-            let cell = |index: usize| table.integer(columns[index]);
+            // Any two counts can be added.
+            let count = |index: usize| match table.integer(columns[index])? {
+                count if count > i64::MAX as u64 => Err(table.error(columns[index], format!("{count} is no count"))),
+                count => Ok(count),
+            };
+            let time = |index: usize| table.time(columns[index]);
             let row = StepProfileRow {
                 shape: BatchShape {
-                    num_prefill_tokens: cell(0)?,
-                    num_prefill_seqs: cell(1)?,
-                    prefill_pairs: cell(2)?,
-                    num_decode_seqs: cell(3)?,
-                    context_tokens: cell(4)?,
-                    num_sampled: cell(5)?,
+                    num_prefill_tokens: count(0)?,
+                    num_prefill_seqs: count(1)?,
+                    prefill_pairs: count(2)?,
+                    num_decode_seqs: count(3)?,
+                    context_tokens: count(4)?,
+                    num_sampled: count(5)?,
                 },
                 num_repeats: table.small_integer(columns[6])?,
-                host: Nanos(cell(7)?),
-                device: Nanos(cell(8)?),
-                device_min: Nanos(cell(9)?),
-                device_max: Nanos(cell(10)?),
-                is_held_out: cell(11)? != 0,
+                host: time(7)?,
+                device: time(8)?,
+                device_min: time(9)?,
+                device_max: time(10)?,
+                is_held_out: count(11)? != 0,
             };
             if row.shape.num_tokens() == 0 {
                 return Err(table.error(columns[0], "the shape computes no token"));
             }
             if row.device == Nanos::ZERO {
                 return Err(table.error(columns[8], "a step cannot take no time: the measurement failed"));
+            }
+            if !(row.device_min..=row.device_max).contains(&row.device) {
+                return Err(table.error(columns[8], "is not between device_min_ns and device_max_ns"));
             }
             rows.push(row);
         }

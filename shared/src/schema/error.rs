@@ -49,7 +49,8 @@ impl fmt::Display for DataError {
             write!(out, ", line {line}")?;
         }
         if let Some(column) = &self.column {
-            write!(out, ", column `{column}`")?;
+            let word = if self.file.ends_with(".csv") || self.file.ends_with(".gz") { "column" } else { "field" };
+            write!(out, ", {word} `{column}`")?;
         }
         write!(out, ": {}", self.problem)
     }

@@ -12,7 +12,7 @@ pub const MAX_PROMPT_LINE_BYTES: u64 = 16 << 20;
 /// One prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PromptRow {
-    /// Unique within the file.
+    /// Unique within the file; no white space at its ends.
     pub prompt_id: String,
     /// What the user asks, before any chat template.
     pub text: String,
@@ -50,6 +50,11 @@ pub fn read_prompts(file: &str, input: impl Read) -> Result<Vec<PromptRow>, Data
                 .at_line(number)
                 .with_hint("each line is {\"prompt_id\": \"…\", \"text\": \"…\"}")
         })?;
+        // Tables trim their cells, so such an id would not be found again there.
+        if prompt.prompt_id.trim_ascii() != prompt.prompt_id {
+            let problem = format!("{:?} begins or ends with white space", prompt.prompt_id);
+            return Err(DataError::new(file, problem).at_line(number).in_column("prompt_id"));
+        }
         if !seen.insert(prompt.prompt_id.clone()) {
             let problem = format!("`{}` is there twice", prompt.prompt_id);
             return Err(DataError::new(file, problem).at_line(number).in_column("prompt_id"));

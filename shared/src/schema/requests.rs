@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::schema::table::TableReader;
+use crate::schema::table::{MAX_SPAN, TableReader};
 use crate::schema::{DataError, write_error};
 use crate::time::Nanos;
 
@@ -112,13 +112,13 @@ pub fn read_requests(file: &str, input: impl Read) -> Result<Vec<RequestRow>, Da
 
     let mut rows: Vec<(u64, RequestRow)> = Vec::new();
     while table.next_row()? {
-        let optional = |column: Option<_>| column.map_or(Ok(None), |column| table.optional_integer(column));
+        let optional = |column: Option<_>| column.map_or(Ok(None), |column| table.optional_time(column));
         let row = RequestRow {
             request_id: table.small_integer(id)?,
-            arrival: Nanos(table.integer(arrival)?),
-            first_token: table.optional_integer(first_token)?.map(Nanos),
-            completion: optional(completion)?.map(Nanos),
-            scheduled: optional(scheduled)?.map(Nanos),
+            arrival: table.time(arrival)?,
+            first_token: table.optional_time(first_token)?,
+            completion: optional(completion)?,
+            scheduled: optional(scheduled)?,
             num_prefill_tokens: table.small_integer(prefill)?,
             num_decode_tokens: table.small_integer(decode)?,
             num_decode_tokens_actual: table.small_integer(actual)?,
@@ -130,8 +130,8 @@ pub fn read_requests(file: &str, input: impl Read) -> Result<Vec<RequestRow>, Da
                 })?,
             },
             num_preemptions: match preemptions {
-                Some(column) => table.optional_integer(column)?.map(|count| count.min(u64::from(u32::MAX)) as u32),
-                None => None,
+                Some(column) if !table.cell(column).is_empty() => Some(table.small_integer(column)?),
+                _ => None,
             },
             error_msg: message.map_or(Ok(None), |column| table.text(column))?.map(str::to_owned),
         };
@@ -158,7 +158,7 @@ pub(crate) fn check_id(file: &str, line: u64, expected: u64, found: u64) -> Resu
     Err(DataError::new(file, problem).at_line(line).in_column("request_id"))
 }
 
-fn check_row<R: Read>(table: &TableReader<R>, row: &RequestRow, ttft: Option<u64>) -> Result<(), DataError> {
+fn check_row<R: Read>(table: &TableReader<R>, row: &RequestRow, ttft: Option<Nanos>) -> Result<(), DataError> {
     let fail = |column: &str, problem: String| {
         Err(DataError::new(table.file(), problem).at_line(table.line()).in_column(column))
     };
@@ -182,9 +182,13 @@ fn check_row<R: Read>(table: &TableReader<R>, row: &RequestRow, ttft: Option<u64
         }
         (previous_name, previous) = (name, time);
     }
+    if previous.saturating_sub(row.arrival) > MAX_SPAN {
+        let problem = format!("{previous} is years after arrival_time_ns {}: not the same clock", row.arrival);
+        return fail(previous_name, problem);
+    }
     if let (Some(ttft), Some(first)) = (ttft, row.first_token) {
         let difference = first - row.arrival;
-        if ttft != difference.0 {
+        if ttft != difference {
             let problem = format!("{ttft} is not first_token_time_ns - arrival_time_ns = {difference}");
             return fail("ttft_ns", problem);
         }

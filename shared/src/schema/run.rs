@@ -1,5 +1,6 @@
 //! A whole run in memory: metadata, requests, tokens, steps, and the invariants across them.
 
+use crate::schema::table::MAX_SPAN;
 use crate::schema::{DataError, RequestRow, RequestStatus, RunMeta, StepRow, TokenTimes, Workload};
 
 /// Everything one real or simulated run left behind.
@@ -91,6 +92,10 @@ fn check_tokens(name: &str, row: &mut RequestRow, times: &[crate::time::Nanos]) 
         return fail("token_metrics.csv", "first_token_time_ns", problem);
     }
     match row.completion {
+        None if last.saturating_sub(row.arrival) > MAX_SPAN => {
+            let problem = format!("request {id}: {last} is years after arrival_time_ns {}", row.arrival);
+            return fail("token_metrics.csv", "token_time_ns", problem);
+        }
         None => row.completion = Some(*last),
         Some(completion) if completion < *last => {
             let problem = format!("request {id} completes at {completion}, before its last token at {last}");

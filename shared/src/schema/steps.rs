@@ -63,13 +63,14 @@ pub fn read_steps(file: &str, input: impl Read) -> Result<Vec<StepRow>, DataErro
     let mut rows = Vec::new();
     while table.next_row()? {
         let cell = |index: usize| table.integer(columns[index]);
+        let time = |index: usize| table.time(columns[index]);
         let row = StepRow {
             step_index: cell(0)?,
             replica_id: table.small_integer(columns[1])?,
-            start: Nanos(cell(2)?),
-            end: Nanos(cell(3)?),
-            host: Nanos(cell(4)?),
-            device: Nanos(cell(5)?),
+            start: time(2)?,
+            end: time(3)?,
+            host: time(4)?,
+            device: time(5)?,
             num_prefill_tokens: cell(6)?,
             num_decode_seqs: cell(7)?,
             context_tokens: cell(8)?,

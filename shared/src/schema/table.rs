@@ -3,9 +3,18 @@
 use std::io::{self, BufRead, BufReader, Read};
 
 use crate::schema::DataError;
+use crate::time::Nanos;
 
 /// A line longer than this is refused: no table of ours has one, and an endless line must not fill memory.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// Latest time taken: what a signed 64-bit column of another tool holds. Half of what [`Nanos`] could
+/// hold, so that a step more or a rounding never overflows.
+pub const MAX_TIME: Nanos = Nanos(i64::MAX as u64);
+
+/// Longest latency taken, 2.9 years: quantiles count hundredths of a nanosecond in 64 bits, and a
+/// longer one would not be printed as it is.
+pub const MAX_SPAN: Nanos = Nanos(i64::MAX as u64 / 100);
 
 /// Reads one CSV table. Columns are asked for by name once, then rows are read by position.
 pub struct TableReader<R: Read> {
@@ -107,8 +116,9 @@ impl<R: Read> TableReader<R> {
         if let Some(value) = parse_digits(cell) {
             return Ok(Some(value));
         }
-        let shown = String::from_utf8_lossy(&cell[..cell.len().min(40)]).into_owned();
-        match shown.parse::<f64>() {
+        let shown = String::from_utf8_lossy(&cell[..cell.len().min(40)]);
+        let number = std::str::from_utf8(cell).ok().and_then(|text| text.parse::<f64>().ok()).ok_or(());
+        match number {
             Ok(value) if value.is_nan() => Err(self.error(column, "is not a number (NaN)")),
             Ok(value) if value < 0.0 => Err(self.error(column, format!("`{shown}` is negative"))),
             Ok(value) if libm::floor(value) == value && value < 9_007_199_254_740_992.0 => Ok(Some(value as u64)),
@@ -131,6 +141,25 @@ impl<R: Read> TableReader<R> {
     pub fn small_integer(&self, column: Column) -> Result<u32, DataError> {
         let value = self.integer(column)?;
         u32::try_from(value).map_err(|_| self.error(column, format!("{value} is larger than 4294967295")))
+    }
+
+    /// One cell as a time; `None` when blank.
+    ///
+    /// # Errors
+    /// When it is later than [`MAX_TIME`], or no integer.
+    pub fn optional_time(&self, column: Column) -> Result<Option<Nanos>, DataError> {
+        match self.optional_integer(column)?.map(Nanos) {
+            Some(time) if time > MAX_TIME => Err(self.error(column, format!("{time} is later than any time of a run"))),
+            time => Ok(time),
+        }
+    }
+
+    /// One cell as a time.
+    ///
+    /// # Errors
+    /// When it is blank, later than [`MAX_TIME`], or no integer.
+    pub fn time(&self, column: Column) -> Result<Nanos, DataError> {
+        self.optional_time(column)?.ok_or_else(|| self.error(column, "is blank"))
     }
 
     /// One cell as a finite number.
@@ -188,15 +217,17 @@ fn from_csv(file: &str, error: &csv::Error) -> DataError {
     }
 }
 
-/// Passes bytes through, and fails when no line ends within [`MAX_LINE_BYTES`].
+/// Passes bytes through, and fails when no row ends within [`MAX_LINE_BYTES`]. A line break inside
+/// quotes ends no row, so one stray quote cannot make the rest of a file one row in memory.
 struct BoundedLines<R: Read> {
     inner: BufReader<R>,
     since_newline: usize,
+    is_quoted: bool,
 }
 
 impl<R: Read> BoundedLines<R> {
     fn new(inner: R) -> Self {
-        BoundedLines { inner: BufReader::with_capacity(1 << 16, inner), since_newline: 0 }
+        BoundedLines { inner: BufReader::with_capacity(1 << 16, inner), since_newline: 0, is_quoted: false }
     }
 }
 
@@ -205,12 +236,22 @@ impl<R: Read> Read for BoundedLines<R> {
         let available = self.inner.fill_buf()?;
         let count = available.len().min(out.len());
         let bytes = &available[..count];
-        self.since_newline = match bytes.iter().rposition(|byte| *byte == b'\n') {
-            Some(last) => count - last - 1,
-            None => self.since_newline + count,
-        };
+        if self.is_quoted || bytes.contains(&b'"') {
+            for byte in bytes {
+                self.is_quoted ^= *byte == b'"';
+                let ends_row = *byte == b'\n' && !self.is_quoted;
+                self.since_newline = if ends_row { 0 } else { self.since_newline + 1 };
+            }
+        } else {
+            self.since_newline = match bytes.iter().rposition(|byte| *byte == b'\n') {
+                Some(last) => count - last - 1,
+                None => self.since_newline + count,
+            };
+        }
         if self.since_newline > MAX_LINE_BYTES {
-            let message = format!("a line is longer than {MAX_LINE_BYTES} bytes: this is not a table of ours");
+            let message = format!(
+                "a row is longer than {MAX_LINE_BYTES} bytes: an endless line, or a quote that is never closed"
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         out[..count].copy_from_slice(bytes);

@@ -6,6 +6,9 @@ use crate::schema::table::TableReader;
 use crate::schema::{DataError, write_error};
 use crate::time::Nanos;
 
+/// Marks a time that is not there; no time that is read is so late.
+const ABSENT: u64 = u64::MAX;
+
 /// Token times of a run: request `r` owns `times[offsets[r]..offsets[r + 1]]`, in token order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenTimes {
@@ -72,9 +75,9 @@ pub fn read_tokens(file: &str, input: impl Read, num_requests: usize) -> Result<
         }
         ids.push(request);
         indices.push(table.small_integer(index)?);
-        times.push(table.integer(time)?);
+        times.push(table.time(time)?.0);
         if let Some(column) = latency {
-            latencies.push(table.optional_integer(column)?.unwrap_or(u64::MAX));
+            latencies.push(table.optional_time(column)?.map_or(ABSENT, |span| span.0));
         }
     }
     place(file, &counts, &ids, &indices, &times, &latencies)
@@ -97,7 +100,6 @@ fn place(
     for (request, count) in counts.iter().enumerate() {
         offsets[request + 1] = offsets[request] + count;
     }
-    const ABSENT: u64 = u64::MAX;
     let mut placed = vec![Nanos(ABSENT); times.len()];
     for row in 0..times.len() {
         let (request, index) = (ids[row] as usize, indices[row] as usize);
@@ -121,7 +123,7 @@ fn place(
             return fail(row, "token_time_ns", problem);
         };
         if let Some(latency) = latencies.get(row)
-            && *latency != u64::MAX
+            && *latency != ABSENT
             && *latency != gap.0
         {
             let problem = format!("{latency} is not the difference to the token before, {gap}");

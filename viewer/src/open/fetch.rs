@@ -60,7 +60,7 @@ fn bad_address(address: &str) -> Problem {
     Problem::new(
         "This link does not lead to a bundle",
         format!("“{address}” is not an address that a page may open."),
-        "After #bundle= there must be an http or https address, or a path beside this page.",
+        "After `#bundle=` there must be an http or https address, or a path beside this page.",
     )
 }
 
@@ -98,13 +98,13 @@ fn unreachable_problem(address: &str, origin: &str) -> Problem {
         return Problem::new(
             "The server did not answer",
             format!("{address} could not be reached."),
-            "If fidelio view was serving it, start it again.",
+            "If `fidelio view` was serving it, start it again.",
         );
     }
     Problem::new(
         "The bundle could not be fetched",
         format!("{address} could not be reached, or its server does not allow other pages to read it (CORS)."),
-        "Whoever runs that server can send “Access-Control-Allow-Origin: *”. Or download the file and drop it here.",
+        "Whoever runs that server can send `Access-Control-Allow-Origin: *`. Or download the file and drop it here.",
     )
 }
 

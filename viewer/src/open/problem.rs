@@ -15,9 +15,9 @@ pub struct Problem {
     pub hint: String,
 }
 
-const MAKE_ONE: &str = "A bundle is the .zip that fidelio bundle or fidelio run writes; a zip of a real and a \
+const MAKE_ONE: &str = "A bundle is the .zip that `fidelio bundle` or `fidelio run` writes; a zip of a real and a \
                         simulated run directory opens too.";
-const AGAIN: &str = "Copy or download it again. fidelio verify on the machine that made it tells whether the \
+const AGAIN: &str = "Copy or download it again. `fidelio verify` on the machine that made it tells whether the \
                      original is whole.";
 
 impl Problem {
@@ -68,7 +68,7 @@ impl Problem {
         Problem::new(
             "The file is too large for a browser",
             format!("{name} has {}; {} can be opened here.", megabytes(bytes), megabytes(super::MAX_BYTES)),
-            "Its numbers are in comparison/summary.md inside, and fidelio compare makes them anew.",
+            "Its numbers are in `comparison/summary.md` inside, and `fidelio compare` makes them anew.",
         )
     }
 

@@ -9,7 +9,7 @@ use plotters_canvas::CanvasBackend;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{HtmlCanvasElement, MediaQueryList};
+use web_sys::HtmlCanvasElement;
 
 use crate::app::View;
 
@@ -78,8 +78,7 @@ fn dark_mode() -> RwSignal<bool> {
         }
     });
     let _ = query.add_event_listener_with_callback("change", follow.as_ref().unchecked_ref());
-    let listener: StoredValue<(MediaQueryList, Closure<dyn FnMut()>), LocalStorage> =
-        StoredValue::new_local((query, follow));
+    let listener = StoredValue::new_local((query, follow));
     on_cleanup(move || {
         listener.with_value(|(query, follow)| {
             let _ = query.remove_event_listener_with_callback("change", follow.as_ref().unchecked_ref());

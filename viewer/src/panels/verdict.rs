@@ -7,7 +7,7 @@ use fidelio_shared::stats::Verdict;
 use leptos::prelude::*;
 
 use crate::open::Opened;
-use crate::words::{run_line, typeset, verdict_class, verdict_path};
+use crate::words::{run_line, typeset, verdict_class, verdict_path, with_code};
 
 /// A verdict as a mark; the words stand beside it wherever it is used.
 #[component]
@@ -84,13 +84,4 @@ fn sentence(text: &str) -> String {
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
     let stop = if text.ends_with('.') { "" } else { "." };
     format!("{first}{}{stop}", letters.as_str())
-}
-
-/// Text with its `literals` set as code.
-fn with_code(text: &str) -> impl IntoView + use<> {
-    let part = |(index, part): (usize, &str)| match index % 2 {
-        0 => part.to_owned().into_any(),
-        _ => view! { <code>{part.to_owned()}</code> }.into_any(),
-    };
-    text.split('`').enumerate().map(part).collect_view()
 }

@@ -1,0 +1,779 @@
+//! Every parser under random bytes and random damage: never a panic, errors name the file; and round trips.
+
+use std::io::Cursor;
+
+use fidelio_shared::bundle::{BundleReader, BundleWriter, verify};
+use fidelio_shared::latency::{BatchShape, LatencyModel, StepModel, StepProfile, StepProfileRow};
+use fidelio_shared::schema::comparison::CompareOptions;
+use fidelio_shared::schema::{
+    DataError, PromptRow, RequestRow, RequestStatus, RequestWriter, RunMeta, StepRow, StepWriter, TokenTimes,
+    TokenWriter, Workload, WorkloadMeta, WorkloadRow, Writer, read_intervals, read_lengths, read_prompts,
+    read_requests, read_steps, read_tokens, write_json,
+};
+use fidelio_shared::stats::Percentile;
+use fidelio_shared::time::Nanos;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+use crate::bundles::zip_of;
+
+/// Requests of the small run that is damaged.
+const NUM_REQUESTS: usize = 3;
+
+/// A parser, what it is told the file is called, and a file it takes.
+struct Parser {
+    file: &'static str,
+    read: fn(&str, &[u8]) -> Result<(), DataError>,
+    good: fn() -> Vec<u8>,
+}
+
+/// All of them. Each `read` also checks what must hold of anything that is taken.
+const PARSERS: [Parser; 9] = [
+    Parser { file: "run/request_metrics.csv", read: requests_hold, good: || write_requests(&small_requests(0)) },
+    Parser { file: "run/token_metrics.csv", read: tokens_hold, good: || write_tokens(&small_tokens(0), true) },
+    Parser { file: "run/step_metrics.csv", read: steps_hold, good: || write_steps(&small_steps()) },
+    Parser {
+        file: "w/trace_lengths.csv",
+        read: lengths_hold,
+        good: || written(|out| small_workload().write_lengths(out)),
+    },
+    Parser {
+        file: "w/trace_intervals.csv",
+        read: intervals_hold,
+        good: || written(|out| small_workload().write_intervals(out)),
+    },
+    Parser { file: "w/prompts.jsonl", read: prompts_hold, good: || write_prompts(&small_prompts()) },
+    Parser { file: "p/steps.csv", read: profile_holds, good: || written(|out| small_profile().write(out)) },
+    Parser { file: "run/run_meta.json", read: run_meta_holds, good: || write_json(&small_meta("real")) },
+    Parser {
+        file: "w/workload_meta.json",
+        read: |file, bytes| WorkloadMeta::read(file, bytes).map(drop),
+        good: || write_json(&WorkloadMeta { seed: Some(42), ..WorkloadMeta::default() }),
+    },
+];
+
+impl Parser {
+    /// The file is taken, or refused by an error that names it.
+    fn takes_or_names(&self, bytes: &[u8]) -> Result<(), TestCaseError> {
+        let Err(error) = (self.read)(self.file, bytes) else { return Ok(()) };
+        prop_assert_eq!(&error.file, self.file);
+        prop_assert!(error.to_string().starts_with(&format!("`{}`", self.file)), "{}", error);
+        prop_assert!(!error.problem.is_empty(), "{}", error);
+        Ok(())
+    }
+}
+
+// --- what must hold of anything that was taken: the rules in the types' own words, and that it survives our writers
+
+fn requests_hold(file: &str, bytes: &[u8]) -> Result<(), DataError> {
+    let rows = read_requests(file, bytes)?;
+    for (id, row) in rows.iter().enumerate() {
+        assert_eq!(row.request_id as usize, id, "ids are 0..N-1");
+        assert!(row.num_decode_tokens_actual <= row.num_decode_tokens, "{row:?}");
+        let times = [Some(row.arrival), row.scheduled, row.first_token, row.completion];
+        let times: Vec<Nanos> = times.into_iter().flatten().collect();
+        assert!(times.is_sorted(), "{row:?}");
+        assert!(!row.has_output() || row.first_token.is_some(), "{row:?}");
+    }
+    assert_eq!(read_requests(file, write_requests(&rows).as_slice()).expect("ours"), rows);
+    Ok(())
+}
+
+fn tokens_hold(file: &str, bytes: &[u8]) -> Result<(), DataError> {
+    let tokens = read_tokens(file, bytes, NUM_REQUESTS)?;
+    let lists: Vec<Vec<Nanos>> = (0..NUM_REQUESTS as u32).map(|id| tokens.of(id).to_vec()).collect();
+    assert!(lists.iter().all(|times| times.is_sorted()), "{lists:?}");
+    let lines = csv::ReaderBuilder::new().from_reader(bytes).into_byte_records().count();
+    assert_eq!(tokens.num_tokens(), lines, "every row is a token");
+    let again = write_tokens(&lists, false);
+    assert_eq!(read_tokens(file, again.as_slice(), NUM_REQUESTS).expect("ours"), tokens);
+    Ok(())
+}
+
+fn steps_hold(file: &str, bytes: &[u8]) -> Result<(), DataError> {
+    let rows = read_steps(file, bytes)?;
+    assert!(rows.iter().all(|row| row.start <= row.end), "{rows:?}");
+    assert_eq!(read_steps(file, write_steps(&rows).as_slice()).expect("ours"), rows);
+    Ok(())
+}
+
+fn lengths_hold(file: &str, bytes: &[u8]) -> Result<(), DataError> {
+    let rows = read_lengths(file, bytes)?;
+    let again = written(|out| Workload { rows: rows.clone() }.write_lengths(out));
+    assert_eq!(read_lengths(file, again.as_slice()).expect("ours"), rows);
+    Ok(())
+}
+
+fn intervals_hold(file: &str, bytes: &[u8]) -> Result<(), DataError> {
+    let mut sum = Nanos::ZERO;
+    for (gap, arrival) in read_intervals(file, bytes)? {
+        sum += gap;
+        assert_eq!(arrival, sum, "arrivals are the running sum");
+    }
+    Ok(())
+}
+
+fn prompts_hold(file: &str, bytes: &[u8]) -> Result<(), DataError> {
+    let prompts = read_prompts(file, bytes)?;
+    assert_eq!(read_prompts(file, write_prompts(&prompts).as_slice()).expect("ours"), prompts);
+    Ok(())
+}
+
+fn profile_holds(file: &str, bytes: &[u8]) -> Result<(), DataError> {
+    let profile = StepProfile::read(file, bytes)?;
+    for row in &profile.rows {
+        assert!(row.shape.num_tokens() > 0 && row.device > Nanos::ZERO, "{row:?}");
+        assert!(row.device_min <= row.device && row.device <= row.device_max, "{row:?}");
+    }
+    let again = written(|out| profile.write(out));
+    assert_eq!(StepProfile::read(file, again.as_slice()).expect("ours"), profile);
+    let model = StepModel::fit(&profile, true);
+    model.report(&profile);
+    for row in &profile.rows {
+        model.stage_time(&row.shape, 0);
+    }
+    Ok(())
+}
+
+fn run_meta_holds(file: &str, bytes: &[u8]) -> Result<(), DataError> {
+    let meta = RunMeta::read(file, bytes)?;
+    assert!(!meta.is_ours() || meta.ended_at.is_some(), "a run of ours ended");
+    assert_eq!(RunMeta::read(file, &write_json(&meta)).expect("ours"), meta);
+    Ok(())
+}
+
+// --- writing
+
+fn written(write: impl FnOnce(&mut Vec<u8>) -> Result<(), DataError>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write(&mut bytes).expect("memory takes everything");
+    bytes
+}
+
+fn write_requests<'a>(rows: impl IntoIterator<Item = &'a RequestRow>) -> Vec<u8> {
+    written(|out| {
+        let mut writer = RequestWriter::new(out, "test")?;
+        rows.into_iter().try_for_each(|row| writer.write(row))?;
+        writer.flush()
+    })
+}
+
+/// Writes tokens as an engine does: in the order of time, requests interleaved.
+fn write_tokens(lists: &[Vec<Nanos>], with_ids: bool) -> Vec<u8> {
+    let mut rows: Vec<(Nanos, u32, u32)> = Vec::new();
+    for (request, times) in (0u32..).zip(lists) {
+        rows.extend((0u32..).zip(times).map(|(index, time)| (*time, index, request)));
+    }
+    rows.sort_unstable();
+    written(|out| {
+        let mut writer = TokenWriter::new(out, lists.len(), with_ids)?;
+        rows.iter().try_for_each(|(time, index, request)| writer.write(*request, *index, *time, Some(7)))?;
+        writer.flush()
+    })
+}
+
+fn write_steps(rows: &[StepRow]) -> Vec<u8> {
+    written(|out| {
+        let mut writer = StepWriter::new(out)?;
+        rows.iter().try_for_each(|row| writer.write(row))?;
+        writer.flush()
+    })
+}
+
+fn write_prompts(prompts: &[PromptRow]) -> Vec<u8> {
+    let lines = prompts.iter().map(|prompt| serde_json::to_string(prompt).expect("JSON") + "\n");
+    lines.collect::<String>().into_bytes()
+}
+
+// --- a small run; `late` shifts what is not the workload
+
+fn small_tokens(late: u64) -> Vec<Vec<Nanos>> {
+    let times =
+        |id: u64, count: u64| (0..count).map(move |index| Nanos(1_000 * id + late + 500 + 300 * index)).collect();
+    (0..NUM_REQUESTS as u64).map(|id| times(id, id + 1)).collect()
+}
+
+fn small_requests(late: u64) -> Vec<RequestRow> {
+    let rows = (0u32..).zip(small_tokens(late)).map(|(id, times)| RequestRow {
+        request_id: id,
+        arrival: Nanos(1_000 * u64::from(id)),
+        scheduled: Some(Nanos(1_000 * u64::from(id) + late)),
+        first_token: times.first().copied(),
+        completion: times.last().copied(),
+        num_prefill_tokens: 5,
+        num_decode_tokens: times.len() as u32,
+        num_decode_tokens_actual: times.len() as u32,
+        status: RequestStatus::Ok,
+        num_preemptions: Some(0),
+        error_msg: None,
+    });
+    rows.collect()
+}
+
+fn small_steps() -> Vec<StepRow> {
+    let row = |index: u64| StepRow {
+        step_index: index,
+        start: Nanos(1_000 * index),
+        end: Nanos(1_000 * index + 900),
+        host: Nanos(200),
+        device: Nanos(700),
+        num_prefill_tokens: 5,
+        num_running: 1,
+        ..StepRow::default()
+    };
+    (0..4).map(row).collect()
+}
+
+fn small_workload() -> Workload {
+    let rows = (0..NUM_REQUESTS as u64).map(|id| WorkloadRow {
+        prompt_id: format!("p{id}"),
+        num_prefill_tokens: 5,
+        num_decode_tokens: id as u32 + 1,
+        inter_arrival: Nanos(if id == 0 { 0 } else { 1_000 }),
+        arrival: Nanos(1_000 * id),
+    });
+    Workload { rows: rows.collect() }
+}
+
+fn small_prompts() -> Vec<PromptRow> {
+    let prompt = |id: u32| PromptRow {
+        prompt_id: format!("p{id}"),
+        text: "why \"so\", 你好?".to_owned(),
+        num_decode_tokens: (id > 0).then_some(id),
+    };
+    (0..3).map(prompt).collect()
+}
+
+fn small_profile() -> StepProfile {
+    let row = |tokens: u64, decodes: u64| StepProfileRow {
+        shape: BatchShape {
+            num_prefill_tokens: tokens,
+            num_prefill_seqs: u64::from(tokens > 0),
+            prefill_pairs: tokens * (tokens + 1) / 2,
+            num_decode_seqs: decodes,
+            context_tokens: decodes * 10,
+            num_sampled: decodes + 1,
+        },
+        num_repeats: 5,
+        host: Nanos(50),
+        device: Nanos(1_000 + 10 * tokens + 7 * decodes),
+        device_min: Nanos(900),
+        device_max: Nanos(9_000),
+        is_held_out: tokens == 4,
+    };
+    StepProfile { rows: vec![row(1, 0), row(4, 0), row(64, 0), row(0, 1), row(0, 8)] }
+}
+
+fn small_meta(run_type: &str) -> RunMeta {
+    RunMeta {
+        schema_version: Some("v1".to_owned()),
+        writer: Some(Writer::this()),
+        run_type: Some(run_type.to_owned()),
+        model: Some("m".to_owned()),
+        ended_at: Some("2026-01-01T00:00:00Z".to_owned()),
+        ..RunMeta::default()
+    }
+}
+
+/// Two runs and their workload, as the entries of a zip.
+fn small_runs() -> Vec<(String, Vec<u8>)> {
+    let mut entries = Vec::new();
+    for (folder, run_type, late) in [("real_run", "real", 0), ("sim_run", "vidur", 70)] {
+        entries.push((format!("{folder}/run_meta.json"), write_json(&small_meta(run_type))));
+        entries.push((format!("{folder}/request_metrics.csv"), write_requests(&small_requests(late))));
+        entries.push((format!("{folder}/token_metrics.csv"), write_tokens(&small_tokens(late), false)));
+        entries.push((format!("{folder}/step_metrics.csv"), write_steps(&small_steps())));
+    }
+    let workload = small_workload();
+    entries.push(("workload/trace_lengths.csv".to_owned(), written(|out| workload.write_lengths(out))));
+    entries.push(("workload/trace_intervals.csv".to_owned(), written(|out| workload.write_intervals(out))));
+    entries
+}
+
+/// A bundle of `entries` whose manifest is right about them.
+fn bundle_of(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut writer = BundleWriter::new("comparison_0000000000", None, false);
+    for (name, bytes) in entries {
+        writer.add(name.as_str(), Box::new(move || Ok(Box::new(Cursor::new(bytes.clone())))));
+    }
+    let mut zip = Cursor::new(Vec::new());
+    writer.write(&mut zip).expect("a bundle");
+    zip.into_inner()
+}
+
+// --- damage
+
+/// Something done to a file.
+#[derive(Clone, Debug)]
+enum Damage {
+    FlipBit(Index, u8),
+    SetByte(Index, u8),
+    Truncate(Index),
+    DeleteLine(Index),
+    RepeatLine(Index),
+    SwapLines(Index, Index),
+    SwapCells(Index, Index, Index),
+    SetCell(Index, Index, String),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let index = any::<Index>;
+    prop_oneof![
+        1 => (index(), 0u8..8).prop_map(|(at, bit)| Damage::FlipBit(at, bit)),
+        1 => (index(), select(b"\",\n\r\0 -.e9{}[]:\xff".to_vec())).prop_map(|(at, byte)| Damage::SetByte(at, byte)),
+        1 => index().prop_map(Damage::Truncate),
+        1 => index().prop_map(Damage::DeleteLine),
+        1 => index().prop_map(Damage::RepeatLine),
+        1 => (index(), index()).prop_map(|(a, b)| Damage::SwapLines(a, b)),
+        2 => (index(), index(), index()).prop_map(|(line, a, b)| Damage::SwapCells(line, a, b)),
+        5 => (index(), index(), cell()).prop_map(|(line, at, cell)| Damage::SetCell(line, at, cell)),
+    ]
+}
+
+/// A cell as no table should have it: at the edge of every integer type, or not a number at all.
+fn cell() -> impl Strategy<Value = String> {
+    const EDGES: &[&str] = &[
+        "",
+        "0",
+        "1",
+        "-1",
+        "-0",
+        "+5",
+        "1.0",
+        "1.5",
+        "1e3",
+        "1e400",
+        "NaN",
+        "inf",
+        "-inf",
+        "0x10",
+        " 7 ",
+        "\"",
+        "\"\"",
+        "\"7",
+        "4294967295",
+        "4294967296",
+        "9007199254740993",
+        "92233720368547758",
+        "92233720368547759",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551615",
+        "18446744073709551616",
+        "99999999999999999999999999999999999999999999",
+        "00000000000000000000000000000000000000000000000009",
+        "7.0000000000000000000000000000000000000000000001",
+        "ok",
+        "error",
+        "fidelio",
+        "v9",
+        "null",
+        "\u{feff}1",
+        "٣",
+        "1\u{0}",
+    ];
+    prop_oneof![3 => select(EDGES).prop_map(str::to_owned), 1 => any::<u64>().prop_map(|value| value.to_string())]
+}
+
+fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
+    bytes.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+}
+
+/// Changes the cells of one line, which JSON has too: what lies between commas.
+fn with_cells(bytes: &[u8], line: Index, change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Vec<u8> {
+    let mut lines = lines(bytes);
+    let line = line.index(lines.len());
+    let text = lines[line].strip_suffix(b"\n").unwrap_or(&lines[line]);
+    let mut cells: Vec<Vec<u8>> = text.split(|byte| *byte == b',').map(<[u8]>::to_vec).collect();
+    change(&mut cells);
+    lines[line] = cells.join(&b","[..]);
+    lines[line].push(b'\n');
+    lines.concat()
+}
+
+fn apply(damage: &Damage, mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.is_empty() {
+        return bytes;
+    }
+    let mut all = lines(&bytes);
+    match damage {
+        Damage::FlipBit(at, bit) => {
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            bytes
+        }
+        Damage::SetByte(at, byte) => {
+            let at = at.index(bytes.len());
+            bytes[at] = *byte;
+            bytes
+        }
+        Damage::Truncate(at) => {
+            bytes.truncate(at.index(bytes.len()));
+            bytes
+        }
+        Damage::DeleteLine(at) => {
+            all.remove(at.index(all.len()));
+            all.concat()
+        }
+        Damage::RepeatLine(at) => {
+            let at = at.index(all.len());
+            all.insert(at, all[at].clone());
+            all.concat()
+        }
+        Damage::SwapLines(a, b) => {
+            let (a, b) = (a.index(all.len()), b.index(all.len()));
+            all.swap(a, b);
+            all.concat()
+        }
+        Damage::SwapCells(line, a, b) => with_cells(&bytes, *line, |cells| {
+            let (a, b) = (a.index(cells.len()), b.index(cells.len()));
+            cells.swap(a, b);
+        }),
+        Damage::SetCell(line, at, cell) => with_cells(&bytes, *line, |cells| {
+            let at = at.index(cells.len());
+            cells[at] = cell.clone().into_bytes();
+        }),
+    }
+}
+
+fn damaged(good: Vec<u8>, damages: &[Damage]) -> Vec<u8> {
+    damages.iter().fold(good, |bytes, damage| apply(damage, bytes))
+}
+
+/// Opens a zip and reads all that a viewer would; the first error.
+fn read_bundle(zip: Vec<u8>) -> Result<(), DataError> {
+    let mut bundle = BundleReader::open(Cursor::new(zip))?;
+    // Each may fail by itself and none may panic, whatever became of the others.
+    let results = [
+        bundle.comparison().map(drop),
+        bundle.real_run().map(drop),
+        bundle.sim_run().map(drop),
+        bundle.workload().map(drop),
+        verify(&mut bundle).map(drop),
+    ];
+    results.into_iter().collect()
+}
+
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+#[test]
+fn the_files_that_are_damaged_below_are_good() {
+    for parser in PARSERS {
+        (parser.read)(parser.file, &(parser.good)()).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let mut bundle = BundleReader::open(Cursor::new(zip_of(&small_runs()))).expect("a zip of runs");
+    let comparison = bundle.comparison().expect("compared");
+    assert_eq!(comparison.counts.num_compared, NUM_REQUESTS);
+    let mut entries = small_runs();
+    entries.push(("comparison/comparison.json".to_owned(), write_json(&comparison)));
+    let mut bundle = BundleReader::open(Cursor::new(bundle_of(&entries))).expect("a bundle");
+    assert_eq!(bundle.comparison().expect("stored"), comparison);
+}
+
+/// What random damage found, kept as it was found.
+#[test]
+fn what_was_once_taken_or_panicked_is_refused_by_place() {
+    let requests = |times: &str| {
+        let header = "request_id,arrival_time_ns,first_token_time_ns,completion_time_ns,num_prefill_tokens,\
+                      num_decode_tokens,num_decode_tokens_actual";
+        read_requests("f", format!("{header}\n0,{times},1,1,1\n").as_bytes()).map(drop)
+    };
+    let tokens = |rows: &str| {
+        read_tokens("f", format!("request_id,token_index,token_time_ns,token_latency_ns\n{rows}").as_bytes(), 1)
+            .map(drop)
+    };
+    let profile = |tokens: u64, decodes: u64, times: &str| {
+        let header = "num_prefill_tokens,num_prefill_seqs,prefill_pairs,num_decode_seqs,context_tokens,num_sampled,\
+                      num_repeats,host_ns,device_ns,device_min_ns,device_max_ns,is_held_out";
+        StepProfile::read("f", format!("{header}\n{tokens},1,1,{decodes},1,1,1,{times},0\n").as_bytes()).map(drop)
+    };
+    let found = [
+        // Taken as 0, because only the first 40 characters were looked at.
+        (
+            requests("00000000000000000000000000000000000000000000000009,5,5"),
+            "first_token_time_ns",
+            "5 is before arrival_time_ns 9",
+        ),
+        (
+            requests("18446744073709551615,18446744073709551615,18446744073709551615"),
+            "arrival_time_ns",
+            "later than any",
+        ),
+        // Panicked when the latency was rounded, or was printed as another number.
+        (requests("0,1,9223372036854775807"), "completion_time_ns", "years after"),
+        // Taken twice: the largest time was also the mark of a time that is not there.
+        (tokens("0,0,18446744073709551615,\n0,0,18446744073709551615,\n"), "token_time_ns", "later than any"),
+        (tokens("0,0,5,18446744073709551615\n"), "token_latency_ns", "later than any"),
+        // Panicked when the tokens or the sequences of the step were added.
+        (profile(u64::MAX, 1, "1,1,1,1"), "num_prefill_tokens", "is no count"),
+        (profile(1, 0, "1,5,6,7"), "device_ns", "is not between"),
+        (
+            read_prompts("f", &br#"{"prompt_id":" a","text":"x"}"#[..]).map(drop),
+            "prompt_id",
+            "begins or ends with white space",
+        ),
+    ];
+    for (result, column, words) in found {
+        let error = result.expect_err(words);
+        assert!(error.line.is_some() && error.problem.contains(words), "{error}");
+        assert_eq!(error.column.as_deref(), Some(column), "{error}");
+    }
+    // Panicked when the quantile was taken.
+    let mut runs = BundleReader::open(Cursor::new(zip_of(&small_runs()))).expect("a zip of runs");
+    let mut comparison = runs.comparison().expect("compared");
+    comparison.options.percentiles.push(Percentile(10_001));
+    let mut entries = small_runs();
+    entries.push(("comparison/comparison.json".to_owned(), write_json(&comparison)));
+    let error = read_bundle(bundle_of(&entries)).expect_err("a percentile above 100");
+    assert_eq!(
+        (error.file.as_str(), error.column.as_deref()),
+        ("comparison/comparison.json", Some("options.percentiles"))
+    );
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn random_bytes_never_panic_and_errors_name_the_file(
+        bytes in vec(any::<u8>(), 0..400),
+        text in "[0-9,\"\n\r.eE+\\- okNa{}:\\[\\]]{0,200}",
+    ) {
+        for parser in PARSERS {
+            parser.takes_or_names(&bytes)?;
+            let good = (parser.good)();
+            let header = good.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            for rest in [&bytes, text.as_bytes()] {
+                parser.takes_or_names(&[&good[..header], rest].concat())?;
+            }
+        }
+        prop_assert!(read_bundle(bytes).is_err());
+    }
+
+    #[test]
+    fn damaged_files_are_taken_or_refused_by_name(damages in vec(damage(), 1..4)) {
+        for parser in PARSERS {
+            parser.takes_or_names(&damaged((parser.good)(), &damages))?;
+        }
+    }
+
+    #[test]
+    fn one_wrong_cell_is_taken_or_refused_by_name(line: Index, at: Index, cell in cell()) {
+        for parser in PARSERS {
+            parser.takes_or_names(&apply(&Damage::SetCell(line, at, cell.clone()), (parser.good)()))?;
+        }
+    }
+
+    #[test]
+    fn requests_come_back_as_they_were_written(rows in requests()) {
+        let (sorted, shuffled) = rows;
+        prop_assert_eq!(read_requests("r.csv", write_requests(&shuffled).as_slice()).expect("ours"), sorted);
+    }
+
+    #[test]
+    fn tokens_come_back_as_they_were_written(lists in vec(vec(0..1u64 << 40, 0..20), 0..8), with_ids: bool) {
+        let lists: Vec<Vec<Nanos>> = lists.into_iter().map(running_sum).collect();
+        let read = read_tokens("t.csv", write_tokens(&lists, with_ids).as_slice(), lists.len()).expect("ours");
+        prop_assert_eq!(read, TokenTimes::from_lists(&lists));
+    }
+
+    #[test]
+    fn steps_come_back_as_they_were_written(rows in vec(step(), 0..20)) {
+        prop_assert_eq!(read_steps("s.csv", write_steps(&rows).as_slice()).expect("ours"), rows);
+    }
+
+    #[test]
+    fn workloads_come_back_as_they_were_written(rows in vec((text(), any::<u32>(), any::<u32>(), 0..1u64 << 50), 1..20)) {
+        let arrivals = running_sum(rows.iter().map(|row| row.3).collect());
+        let rows = rows.into_iter().zip(arrivals).map(|((prompt_id, prefill, decode, gap), arrival)| WorkloadRow {
+            prompt_id,
+            num_prefill_tokens: prefill,
+            num_decode_tokens: decode,
+            inter_arrival: Nanos(gap),
+            arrival,
+        });
+        let workload = Workload { rows: rows.collect() };
+        let mut lengths = read_lengths("l.csv", written(|out| workload.write_lengths(out)).as_slice()).expect("ours");
+        let times = read_intervals("i.csv", written(|out| workload.write_intervals(out)).as_slice()).expect("ours");
+        let again = Workload::join(("l.csv", &mut lengths), ("i.csv", &times)).expect("as many rows");
+        prop_assert_eq!(again.sha256(), workload.sha256());
+        prop_assert_eq!(again, workload);
+    }
+
+    #[test]
+    fn prompts_come_back_as_they_were_written(rows in vec((text(), any::<String>(), option::of(any::<u32>())), 1..20)) {
+        let mut prompts: Vec<PromptRow> = Vec::new();
+        for (prompt_id, text, num_decode_tokens) in rows {
+            if prompts.iter().all(|prompt| prompt.prompt_id != prompt_id) {
+                prompts.push(PromptRow { prompt_id, text, num_decode_tokens });
+            }
+        }
+        prop_assert_eq!(read_prompts("p.jsonl", write_prompts(&prompts).as_slice()).expect("ours"), prompts);
+    }
+
+    #[test]
+    fn profiles_come_back_as_they_were_written(rows in vec(profile_row(), 1..20)) {
+        let profile = StepProfile { rows };
+        let read = StepProfile::read("steps.csv", written(|out| profile.write(out)).as_slice());
+        match read {
+            Ok(read) => prop_assert_eq!(read, profile),
+            Err(error) => {
+                prop_assert_eq!(error.problem.as_str(), "holds no measured shape to fit");
+                prop_assert!(profile.rows.iter().all(|row| row.is_held_out));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(150))]
+
+    #[test]
+    fn damaged_runs_in_a_zip_are_compared_or_refused_by_name(victim: Index, damages in vec(damage(), 1..3)) {
+        let mut entries = small_runs();
+        let victim = victim.index(entries.len());
+        entries[victim].1 = damaged(std::mem::take(&mut entries[victim].1), &damages);
+        let mut bundle = BundleReader::open(Cursor::new(zip_of(&entries)));
+        let errors = match &mut bundle {
+            Err(error) => vec![error.clone()],
+            Ok(bundle) => {
+                let results = [bundle.comparison().err(), bundle.real_run().err(), bundle.sim_run().err()];
+                results.into_iter().flatten().collect()
+            }
+        };
+        for error in errors {
+            // What lies in one file may contradict another: the error names one of the zip's files.
+            let named = error.file == "bundle" || entries.iter().any(|(name, _)| *name == error.file);
+            prop_assert!(named, "{}", error);
+        }
+    }
+
+    #[test]
+    fn damaged_comparisons_and_manifests_never_panic(damages in vec(damage(), 1..3), in_manifest: bool) {
+        let mut runs = BundleReader::open(Cursor::new(zip_of(&small_runs()))).expect("a zip of runs");
+        let comparison = runs.recompute(&CompareOptions { allow_mismatch: true, ..CompareOptions::default() });
+        let mut document = write_json(&comparison.expect("compared"));
+        if !in_manifest {
+            document = damaged(document, &damages);
+        }
+        let mut entries = small_runs();
+        entries.push(("comparison/comparison.json".to_owned(), document));
+        let mut zip = bundle_of(&entries);
+        if in_manifest {
+            let mut archive = zip::ZipArchive::new(Cursor::new(&zip)).expect("a zip");
+            let mut manifest = Vec::new();
+            std::io::Read::read_to_end(&mut archive.by_index(0).expect("a manifest"), &mut manifest).expect("bytes");
+            entries.insert(0, ("manifest.json".to_owned(), damaged(manifest, &damages)));
+            zip = zip_of(&entries);
+        }
+        if let Err(error) = read_bundle(zip) {
+            prop_assert!(!error.file.is_empty() && !error.problem.is_empty(), "{}", error);
+        }
+    }
+
+    #[test]
+    fn damaged_zips_never_panic(damages in vec(damage(), 1..4), is_bundle: bool) {
+        let entries = small_runs();
+        let zip = if is_bundle { bundle_of(&entries) } else { zip_of(&entries) };
+        if let Err(error) = read_bundle(damaged(zip, &damages)) {
+            prop_assert!(!error.file.is_empty() && !error.problem.is_empty(), "{}", error);
+        }
+    }
+}
+
+// --- random rows that are valid
+
+fn running_sum(gaps: Vec<u64>) -> Vec<Nanos> {
+    let mut sum = 0;
+    let times = gaps.into_iter().map(|gap| {
+        sum += gap;
+        Nanos(sum)
+    });
+    times.collect()
+}
+
+/// What CSV has to quote, and more; without white space at its ends, which cells do not keep.
+fn text() -> impl Strategy<Value = String> {
+    "[ -~é你\n\r\"',]{0,20}".prop_map(|text| text.trim_ascii().to_owned())
+}
+
+/// Rows by id, and the same rows in any order.
+fn requests() -> impl Strategy<Value = (Vec<RequestRow>, Vec<RequestRow>)> {
+    let status = select(vec![RequestStatus::Ok, RequestStatus::Error, RequestStatus::Rejected]);
+    let gaps = (0..1u64 << 62, option::of(0..1u64 << 54), option::of(0..1u64 << 54), option::of(0..1u64 << 54));
+    let counts = (any::<u32>(), any::<u32>(), any::<u32>(), option::of(any::<u32>()));
+    let row =
+        (gaps, counts, status, text()).prop_map(|((arrival, scheduled, first, completion), counts, status, text)| {
+            let mut now = arrival;
+            let mut at = |gap: Option<u64>| {
+                now += gap.unwrap_or_default();
+                gap.map(|_| Nanos(now))
+            };
+            let (scheduled, first_token, completion) = (at(scheduled), at(first), at(completion));
+            let may_have_tokens = first_token.is_some() || status != RequestStatus::Ok;
+            RequestRow {
+                request_id: 0,
+                arrival: Nanos(arrival),
+                scheduled,
+                first_token,
+                completion,
+                num_prefill_tokens: counts.0,
+                num_decode_tokens: counts.1.max(counts.2),
+                num_decode_tokens_actual: if may_have_tokens { counts.1.min(counts.2) } else { 0 },
+                status,
+                num_preemptions: counts.3,
+                error_msg: (!text.is_empty()).then_some(text),
+            }
+        });
+    vec(row, 1..20)
+        .prop_map(|mut rows| {
+            (0u32..).zip(&mut rows).for_each(|(id, row)| row.request_id = id);
+            rows
+        })
+        .prop_flat_map(|rows| (Just(rows.clone()), Just(rows).prop_shuffle()))
+}
+
+fn step() -> impl Strategy<Value = StepRow> {
+    let times = (0..1u64 << 62, 0..1u64 << 62, 0..=i64::MAX as u64, 0..=i64::MAX as u64);
+    let counts = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
+    (any::<u64>(), any::<u32>(), times, counts).prop_map(|(step_index, replica_id, times, counts)| StepRow {
+        step_index,
+        replica_id,
+        start: Nanos(times.0),
+        end: Nanos(times.0 + times.1),
+        host: Nanos(times.2),
+        device: Nanos(times.3),
+        num_prefill_tokens: counts.0,
+        num_decode_seqs: counts.1,
+        context_tokens: counts.2,
+        kv_blocks_used: counts.3,
+        num_running: counts.4,
+        num_waiting: counts.5,
+    })
+}
+
+fn profile_row() -> impl Strategy<Value = StepProfileRow> {
+    let most = i64::MAX as u64;
+    let counts = (1..=most, 0..=most, 0..=most, 0..=most, 0..=most, 0..=most);
+    let times = (0..=most, 1..1u64 << 61, 0..1u64 << 61, 0..1u64 << 61);
+    (counts, any::<u32>(), times, any::<bool>()).prop_map(|(counts, num_repeats, times, is_held_out)| StepProfileRow {
+        shape: BatchShape {
+            num_prefill_tokens: counts.0,
+            num_prefill_seqs: counts.1,
+            prefill_pairs: counts.2,
+            num_decode_seqs: counts.3,
+            context_tokens: counts.4,
+            num_sampled: counts.5,
+        },
+        num_repeats,
+        host: Nanos(times.0),
+        device: Nanos(times.1 + times.2),
+        device_min: Nanos(times.1),
+        device_max: Nanos(times.1 + times.2 + times.3),
+        is_held_out,
+    })
+}
