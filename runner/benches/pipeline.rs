@@ -88,8 +88,9 @@ fn simulate_1024_128_concurrency_64(bencher: Bencher, (policy, num_blocks): (Pol
     };
     bencher.counter(ItemsCount::new(REQUESTS)).bench(|| {
         let mut recorder = CountTokens::default();
-        simulate(&workload, &config, &Gpu, &mut recorder).expect("possible settings");
-        recorder.0
+        let counts = simulate(&workload, &config, &Gpu, &mut recorder).expect("possible settings");
+        assert_eq!(recorder.0, REQUESTS as u64 * 128, "every token of every request");
+        counts
     });
 }
 

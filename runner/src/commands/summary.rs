@@ -43,7 +43,7 @@ pub fn comparison_text(comparison: &Comparison) -> String {
         for (index, row) in metric.percentiles.iter().enumerate() {
             let noise = match (has_noise, row.noise_rel) {
                 (false, _) => String::new(),
-                (true, Some(noise)) => format!(" {:>10}", format!("±{}", magnitude(noise))),
+                (true, Some(noise)) => format!(" {:>10}", format!("±{}", magnitude(noise)).replace("±>", ">")),
                 (true, None) => format!(" {:>10}", "–"),
             };
             text.push_str(&format!(
