@@ -28,6 +28,12 @@ impl Metric {
     pub const ALL: [Metric; 6] =
         [Metric::Ttft, Metric::Itl, Metric::Tpot, Metric::E2e, Metric::SchedulingDelay, Metric::NormalisedE2e];
 
+    /// People plan with it, so the overall verdict rests on it. The others explain: scheduling delay is
+    /// a part of TTFT (and often of microseconds, where relative errors mean nothing), normalised E2E is E2E.
+    pub fn is_headline(self) -> bool {
+        !matches!(self, Metric::SchedulingDelay | Metric::NormalisedE2e)
+    }
+
     /// The word in files, links and `--json`.
     pub fn key(self) -> &'static str {
         match self {

@@ -265,9 +265,10 @@ fn curve(real: &Sorted, sim: &Sorted) -> Curve {
 }
 
 fn overall(metrics: &[MetricComparison], options: &CompareOptions, num_requests: usize) -> OverallVerdict {
-    let rows = || metrics.iter().flat_map(|metric| &metric.percentiles);
-    let verdict = rows().map(|row| row.verdict).max().unwrap_or(Verdict::CannotTell);
-    OverallVerdict { verdict, sentence: sentence::verdict(verdict, metrics, options, num_requests) }
+    let headline: Vec<&MetricComparison> = metrics.iter().filter(|metric| metric.metric.is_headline()).collect();
+    let rows = headline.iter().flat_map(|metric| &metric.percentiles);
+    let verdict = rows.map(|row| row.verdict).max().unwrap_or(Verdict::CannotTell);
+    OverallVerdict { verdict, sentence: sentence::verdict(verdict, &headline, options, num_requests) }
 }
 
 fn worst_requests(pairs: &Pairs<'_>) -> Vec<WorstRequest> {

@@ -7,10 +7,10 @@ use crate::schema::comparison::{
 use crate::schema::{Origin, Run};
 use crate::stats::Verdict;
 
-/// One line over all metrics and percentiles.
+/// One line over all percentiles of the headline metrics.
 pub fn verdict(
     verdict: Verdict,
-    metrics: &[MetricComparison],
+    metrics: &[&MetricComparison],
     options: &CompareOptions,
     num_requests: usize,
 ) -> String {
@@ -47,8 +47,12 @@ pub fn verdict(
             }
             if noisy.clone().count() > 0 {
                 let noise = magnitude(noise);
+                let noise = match noise.strip_prefix("> ") {
+                    Some(beyond) => format!("more than {beyond}"),
+                    None => format!("up to {noise}"),
+                };
                 reasons.push(format!(
-                    "{} are blurred by the real runs, which differ among themselves by up to {noise}",
+                    "{} are blurred by the real runs, which differ among themselves by {noise}",
                     noisy.count()
                 ));
             }

@@ -56,10 +56,7 @@ impl StepProfile {
     /// or a file without rows.
     pub fn read(file: &str, input: impl Read) -> Result<Self, DataError> {
         let mut table = TableReader::new(file, input)?;
-        let mut columns = Vec::with_capacity(HEADER.len());
-        for name in HEADER {
-            columns.push(table.required(name)?);
-        }
+        let columns = table.all_required(&HEADER)?;
         let mut rows = Vec::new();
         while table.next_row()? {
             // Any two counts can be added.

@@ -67,7 +67,7 @@ impl Default for CompareOptions {
     }
 }
 
-/// The verdict over all metrics and percentiles.
+/// The verdict over all percentiles of the headline metrics: TTFT, ITL, TPOT and E2E.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverallVerdict {
     /// The worst of the parts: outside, else cannot tell, else within.

@@ -56,10 +56,7 @@ const HEADER: [&str; 12] = [
 /// The first broken cell, or a step that ends before it starts.
 pub fn read_steps(file: &str, input: impl Read) -> Result<Vec<StepRow>, DataError> {
     let mut table = TableReader::new(file, input)?;
-    let mut columns = Vec::with_capacity(HEADER.len());
-    for name in HEADER {
-        columns.push(table.required(name)?);
-    }
+    let columns = table.all_required(&HEADER)?;
     let mut rows = Vec::new();
     while table.next_row()? {
         let cell = |index: usize| table.integer(columns[index]);

@@ -73,6 +73,14 @@ impl<R: Read> TableReader<R> {
         })
     }
 
+    /// The columns called `names`, in that order.
+    ///
+    /// # Errors
+    /// As [`TableReader::required`], for the first that is missing.
+    pub fn all_required(&self, names: &[&'static str]) -> Result<Vec<Column>, DataError> {
+        names.iter().map(|name| self.required(name)).collect()
+    }
+
     /// Reads the next row; `false` at the end.
     ///
     /// # Errors
