@@ -191,6 +191,9 @@ fn a_profile_of_another_model_or_without_steps_is_refused() {
     write_profile(&scratch.join("zero"), "qwen3-30m");
     set_cell(&scratch.join("zero/steps.csv"), 3, "device_ns", "0");
     simulate("zero").refused(&["steps.csv", "line 3", "`device_ns`"]);
+    write_profile(&scratch.join("long"), "qwen3-30m");
+    set_cell(&scratch.join("long/steps.csv"), 3, "device_max_ns", "4000000000000000000");
+    simulate("long").refused(&["steps.csv", "line 3", "more than an hour"]);
     assert!(!scratch.join("tmp/sim_runs").exists(), "nothing half-written remains");
 }
 

@@ -76,30 +76,52 @@ fn one_changed_byte_in_any_file_is_found_and_named() {
     }
 }
 
+/// Applies `change` to one entry and mends its hash in the manifest.
+fn forge(entries: &mut Entries, name: &str, change: impl FnOnce(String) -> String) {
+    let (_, bytes) = entries.iter_mut().find(|(entry, _)| entry == name).expect("an entry");
+    let (old, old_length) = (fidelio_shared::schema::sha256_hex(bytes), bytes.len());
+    *bytes = change(String::from_utf8(bytes.clone()).expect("text")).into_bytes();
+    let (new, length) = (fidelio_shared::schema::sha256_hex(bytes), bytes.len());
+    let (_, manifest) = entries.iter_mut().find(|(entry, _)| entry == "manifest.json").expect("a manifest");
+    let mut document: serde_json::Value = serde_json::from_slice(manifest).expect("JSON");
+    for file in document["files"].as_array_mut().expect("files") {
+        if file["sha256"] == old.as_str() && file["bytes"] == old_length {
+            (file["sha256"], file["bytes"]) = (new.as_str().into(), length.into());
+        }
+    }
+    *manifest = document.to_string().into_bytes();
+}
+
 #[test]
-fn a_number_changed_together_with_its_hash_is_still_found() {
-    let scratch = Scratch::new("bundle-forged");
-    let mut entries = unzip(&published_bundle(&scratch));
-    let mut forge = |name: &str, from: &str, to: &str| {
-        let (_, bytes) = entries.iter_mut().find(|(entry, _)| entry == name).expect("an entry");
-        let text = String::from_utf8(bytes.clone()).expect("text");
-        assert!(text.contains(from), "{name} holds {from}");
-        let old = fidelio_shared::schema::sha256_hex(bytes);
-        *bytes = text.replacen(from, to, 1).into_bytes();
-        let (new, length) = (fidelio_shared::schema::sha256_hex(bytes), bytes.len());
-        let (_, manifest) = entries.iter_mut().find(|(entry, _)| entry == "manifest.json").expect("a manifest");
-        let text = String::from_utf8(manifest.clone()).expect("text").replace(&old, &new);
-        *manifest = text.into_bytes();
-        length
-    };
-    forge("comparison/comparison.json", "17283962.5", "17283962.6");
-    fs::write(scratch.join("forged.zip"), zip_of(&entries)).expect("written");
-    scratch.fidelio(&["verify", "forged.zip"]).refused(&[
-        "comparison/comparison.json",
-        "17283962.6",
-        "the raw rows give",
-        "17283962.5",
-    ]);
+fn forgeries_that_mend_their_hashes_are_found_one_by_one() {
+    let scratch = Scratch::new("bundle-forgeries");
+    let entries = unzip(&published_bundle(&scratch));
+    type Change = Box<dyn FnOnce(String) -> String>;
+    let swap = |from: &'static str, to: &'static str| -> Change { Box::new(move |text| text.replacen(from, to, 1)) };
+    let cases: Vec<(&str, Change, &str)> = vec![
+        ("comparison/comparison.json", swap("17283962.5", "17283962.6"), "the raw rows give 17283962.5"),
+        ("comparison/comparison.json", swap("{", "{ \"endorsed_by\": \"us\","), "endorsed_by"),
+        ("comparison/figs/ttft_cdf.svg", swap("</svg>", "<!-- better --></svg>"), "figs/ttft_cdf.svg"),
+        ("comparison/summary.md", swap("outside", "within"), "summary.md"),
+        ("comparison/tables/ttft_cdf.csv", swap("1967610", "1967611"), "tables/ttft_cdf.csv"),
+        ("comparison/run_meta.json", swap("comparison_", "comparison-"), "comparison_id"),
+        ("real_run/request_metrics.csv", swap(",9,64,64,ok", ",8,64,64,ok"), "num_prefill_tokens"),
+    ];
+    for (name, change, words) in cases {
+        let mut forged = entries.clone();
+        forge(&mut forged, name, change);
+        fs::write(scratch.join("forged.zip"), zip_of(&forged)).expect("written");
+        scratch.fidelio(&["verify", "forged.zip"]).refused(&[words]);
+    }
+    let mut extra = entries.clone();
+    extra.push(("evil.html".to_owned(), b"<script>".to_vec()));
+    let sha256 = fidelio_shared::schema::sha256_hex(b"<script>");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&extra[0].1).expect("JSON");
+    let listed = manifest["files"].as_array_mut().expect("files");
+    listed.push(serde_json::json!({ "path": "evil.html", "bytes": 8, "sha256": sha256 }));
+    extra[0].1 = manifest.to_string().into_bytes();
+    fs::write(scratch.join("extra.zip"), zip_of(&extra)).expect("written");
+    scratch.fidelio(&["verify", "extra.zip"]).refused(&["`evil.html`", "not a part of a bundle"]);
 }
 
 #[test]

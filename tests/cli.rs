@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::bundles::published_bundle;
+use crate::bundles::{published_bundle, unzip};
 use crate::harness::{Scratch, fixture_arg};
 
 #[test]
@@ -62,10 +62,18 @@ fn an_artifact_is_reused_refused_or_replaced() {
     fs::create_dir(scratch.join("mine")).expect("a directory");
     fs::write(scratch.join("mine/notes.txt"), "keep me").expect("written");
     make(&["--out", "mine"]).refused(&["already exists", "--force"]);
-    assert!(scratch.join("mine/notes.txt").exists());
+    make(&["--out", "mine", "--force"]).refused(&["`mine` is not an artifact of this kind"]);
+    assert!(scratch.join("mine/notes.txt").exists(), "what this program did not make is never deleted");
+    fs::remove_file(scratch.join("mine/notes.txt")).expect("removed");
     make(&["--out", "mine", "--force"]).expect(0);
-    assert!(scratch.join("mine/workload_meta.json").exists() && !scratch.join("mine/notes.txt").exists());
     make(&["seed=1", "--out", "mine"]).refused(&["already exists"]);
+    make(&["seed=1", "--out", "mine", "--force"]).expect(0);
+    let left: Vec<String> = fs::read_dir(scratch.path())
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| name != "mine" && name != "tmp")
+        .collect();
+    assert!(left.is_empty(), "locks and replaced directories are gone: {left:?}");
 }
 
 #[test]
@@ -78,6 +86,59 @@ fn two_processes_on_one_artifact_exclude_each_other() {
     lock.unlock().expect("unlocked");
     scratch.fidelio(&args).expect(0);
     assert!(!scratch.join("mine.lock").exists(), "nothing but the artifact remains");
+}
+
+#[test]
+fn a_bundle_never_overwrites_what_is_there_unless_forced() {
+    let scratch = Scratch::new("cli-overwrite");
+    published_bundle(&scratch);
+    fs::write(scratch.join("mine.zip"), "my thesis").expect("written");
+    scratch.fidelio(&["bundle", "comparison", "--out", "mine.zip"]).refused(&["already exists", "--force"]);
+    assert_eq!(fs::read(scratch.join("mine.zip")).expect("a file"), b"my thesis");
+    scratch.fidelio(&["bundle", "comparison", "--out", "mine.zip", "--force"]).expect(0);
+    scratch.fidelio(&["verify", "mine.zip"]).expect(0);
+    fs::write(scratch.join("comparison/notes.txt"), "private").expect("written");
+    std::os::unix::fs::symlink("/etc/passwd", scratch.join("comparison/figs/link.svg")).expect("a link");
+    scratch.fidelio(&["bundle", "comparison", "--out", "clean.zip"]).expect(0);
+    let names: Vec<String> = unzip(&scratch.join("clean.zip")).into_iter().map(|(name, _)| name).collect();
+    assert!(names.iter().all(|name| !name.contains("notes") && !name.contains("link")), "{names:?}");
+}
+
+#[test]
+fn the_same_run_given_twice_is_no_repeat() {
+    let scratch = Scratch::new("cli-repeats");
+    let [real, sim] = ["real_run", "vidur_run"].map(|part| fixture_arg(&format!("qwen3_a100_spaced/{part}")));
+    let twice = ["compare", "--real", &real, &real, "--sim", &sim, "--allow-mismatch"];
+    scratch.fidelio(&twice).refused(&["the same real run is given twice"]);
+    let simulated = ["compare", "--real", &real, &sim, "--sim", &sim];
+    scratch.fidelio(&[&simulated[..], &["--allow-mismatch"]].concat()).expect(0);
+    let ran = scratch.fidelio(&[&simulated[..], &["--allow-mismatch", "--force"]].concat()).expect(0);
+    assert!(ran.stdout.contains("`real_run_2` was simulated"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_file_cannot_write_to_the_terminal() {
+    let scratch = Scratch::new("cli-escape");
+    crate::harness::copy_dir(&crate::harness::fixture("qwen3_a100_burst_sim"), &scratch.join("run"));
+    fs::write(scratch.join("run/run_meta.json"), r#"{"model": "\u001b[2Jowned"}"#).expect("written");
+    let ran = scratch.fidelio(&["summary", "run"]).expect(0);
+    assert!(ran.stdout.contains("owned") && !ran.stdout.contains('\u{1b}'));
+}
+
+#[test]
+fn settings_that_would_hang_or_invent_are_refused() {
+    let scratch = Scratch::new("cli-settings");
+    for (setting, words) in [
+        ("hardware.num_threads=100000", "100000 is not between 1 and 1024"),
+        ("profile.repeats=4294967295", "is not between"),
+        ("scheduler.max_in_flight=2", "must be 1"),
+        ("scheduler.max_num_seqs=0", "must be at least 1"),
+    ] {
+        scratch
+            .fidelio(&["run", "quickstart", setting])
+            .refused(&[words, setting.split('=').next().expect("a key").split('.').next().expect("a group")]);
+    }
+    assert!(!scratch.join("tmp").exists());
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn lengths_and_times_come_from_tables_gzipped_or_not() {
     assert_eq!(rows, [(7, 3, 5), (9, 2, 15)]);
     assert!(built.token_ids.is_none() && built.prompts_jsonl().is_none());
     assert!(!built.meta.paths.contains_key("prompts"));
-    let tokens = random_tokens(&built.workload, 1, 1000);
+    let tokens = random_tokens(&built.workload, 1, 1000, u32::MAX);
     assert_eq!(tokens.iter().map(Vec::len).collect::<Vec<_>>(), [7, 9]);
 }
 

@@ -60,7 +60,12 @@ pub fn print(error: &anyhow::Error) {
         text.push_str(&format!("hint: {hint}\n"));
     }
     // Nothing can be done when stderr itself is gone.
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = std::io::stderr().write_all(printable(&text).as_bytes());
+}
+
+/// The text without control characters, which a file could use to rewrite the terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() && char != '\n' { '\u{fffd}' } else { char }).collect()
 }
 
 fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {

@@ -64,7 +64,6 @@ pub fn identity(run: &Run) -> RunIdentity {
         model: meta.model.clone(),
         engine: engine(run),
         hardware: hardware(run),
-        started_at: meta.started_at.clone(),
         git_commit: meta.git_commit.clone(),
         writer: meta.writer.as_ref().map(|writer| format!("{} {}", writer.name, writer.version)),
         params: meta.params.clone(),

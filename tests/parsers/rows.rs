@@ -74,7 +74,9 @@ pub fn step() -> impl Strategy<Value = StepRow> {
 pub fn profile_row() -> impl Strategy<Value = StepProfileRow> {
     let most = i64::MAX as u64;
     let counts = (1..=most, 0..=most, 0..=most, 0..=most, 0..=most, 0..=most);
-    let times = (0..=most, 1..1u64 << 61, 0..1u64 << 61, 0..1u64 << 61);
+    // Three parts of a time: together at most an hour, the longest step that is taken.
+    let third = 1_200_000_000_000u64;
+    let times = (0..=third, 1..=third, 0..=third, 0..=third);
     (counts, any::<u32>(), times, any::<bool>()).prop_map(|(counts, num_repeats, times, is_held_out)| StepProfileRow {
         shape: BatchShape {
             num_prefill_tokens: counts.0,

@@ -191,9 +191,9 @@ fn fraction(text: &str) -> Result<f64, String> {
 fn percentile(text: &str) -> Result<u32, String> {
     let percent = text.trim().trim_start_matches(['p', 'P']).parse::<f64>().ok();
     match percent.map(|percent| percent * 100.0) {
-        Some(hundredths) if (0.0..=10_000.0).contains(&hundredths) && hundredths.fract().abs() < 1e-6 => {
+        Some(hundredths) if hundredths > 0.0 && hundredths < 10_000.0 && hundredths.fract().abs() < 1e-6 => {
             Ok(hundredths.round() as u32)
         }
-        _ => Err("not a percentile: write a number from 0 to 100 with at most two decimals".to_owned()),
+        _ => Err("not a percentile: write a number between 0 and 100 with at most two decimals".to_owned()),
     }
 }

@@ -61,7 +61,12 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
                 percentiles: if percentiles.is_empty() {
                     usual.percentiles
                 } else {
-                    percentiles.into_iter().map(Percentile).collect()
+                    percentiles
+                        .into_iter()
+                        .map(Percentile)
+                        .collect::<std::collections::BTreeSet<_>>()
+                        .into_iter()
+                        .collect()
                 },
                 allow_mismatch,
             };
@@ -75,7 +80,7 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
         Verb::Verify { bundle } => verify::verify(&bundle),
         Verb::View { bundles, port, no_open } => {
             view::run(&bundles, port, !no_open)?;
-            Ok(Outcome::new("", json!({})))
+            Ok(Outcome::new("", serde_json::Value::Null))
         }
         Verb::Summary { run } => summary::summary(&run),
         Verb::Doctor => Ok(doctor::doctor()),

@@ -41,11 +41,13 @@ pub fn main() -> ExitCode {
 
 fn print(outcome: &Outcome, is_json: bool) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    if is_json {
+    if is_json && outcome.json.is_null() {
+        // The verb has said all it had to say.
+    } else if is_json {
         serde_json::to_writer_pretty(&mut out, &outcome.json).map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else if !outcome.text.is_empty() {
-        writeln!(out, "{}", outcome.text)?;
+        writeln!(out, "{}", error::printable(&outcome.text))?;
     }
     out.flush()?;
     Ok(())

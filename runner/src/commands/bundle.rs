@@ -1,11 +1,13 @@
 //! `fidelio bundle`: a comparison and its inputs in one zip.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use fidelio_shared::bundle::{BundleWriter, COMPARISON, SIM_RUN, WORKLOAD, real_run_name};
+use fidelio_shared::bundle::{
+    BundleReader, BundleWriter, COMPARISON, RUN_FILES, SIM_RUN, WORKLOAD, WORKLOAD_FILES, real_run_name, verify,
+};
 use fidelio_shared::schema::{DataError, RunMeta, read_document};
 use flate2::read::MultiGzDecoder;
 
@@ -13,10 +15,7 @@ use crate::commands::Context;
 use crate::error::Hinted;
 use crate::store::{DirFolder, hash_directory};
 
-/// Files of a run that a bundle takes; anything else in the directory stays out.
-const RUN_FILES: [&str; 5] =
-    ["run_meta.json", "request_metrics.csv", "token_metrics.csv", "step_metrics.csv", "summary.md"];
-const WORKLOAD_FILES: [&str; 3] = ["workload_meta.json", "trace_lengths.csv", "trace_intervals.csv"];
+const COMPARISON_FILES: [&str; 3] = ["comparison.json", "run_meta.json", "summary.md"];
 
 /// Packs the comparison in `dir` with the runs and the workload its metadata names, after checking that
 /// they are still the ones that were compared.
@@ -27,18 +26,20 @@ pub fn bundle(context: &Context, dir: &Path, with_prompts: bool, out: Option<&Pa
     let meta = comparison_meta(dir)?;
     let id = meta.run_id.clone().unwrap_or_else(|| "comparison".to_owned());
     let target = out.map_or_else(|| context.store.bundle_file(&id), Path::to_path_buf);
+    if out.is_some() && target.exists() && !(context.store.force && target.is_file()) {
+        let problem = format!("`{}` already exists", target.display());
+        return Err(Hinted::new(problem, "`--force` replaces a file, another `--out` keeps it").into());
+    }
     let mut writer = BundleWriter::new(&id, meta.ended_at.clone(), with_prompts);
-    add_tree(&mut writer, dir, COMPARISON)?;
+    add_comparison(&mut writer, dir, COMPARISON)?;
     for (index, real) in real_dirs(&meta).iter().enumerate() {
         add_run(&mut writer, &meta, real, &real_run_name(index))?;
     }
     let sim = meta.sim_run_dir.as_ref().map(PathBuf::from).ok_or_else(|| not_ours(dir, "sim_run_dir"))?;
     add_run(&mut writer, &meta, &sim, SIM_RUN)?;
     if let Some(workload) = meta.workload_dir.as_ref().map(PathBuf::from) {
-        add_files(&mut writer, &workload, WORKLOAD, &WORKLOAD_FILES)?;
-        if with_prompts {
-            add_files(&mut writer, &workload, WORKLOAD, &["prompts.jsonl"])?;
-        }
+        let (prompts, tables) = (WORKLOAD_FILES.len() - 1, &WORKLOAD_FILES[..]);
+        add_files(&mut writer, &workload, WORKLOAD, if with_prompts { tables } else { &tables[..prompts] })?;
     }
     write_whole(writer, &target)?;
     Ok(target)
@@ -73,6 +74,12 @@ fn real_dirs(meta: &RunMeta) -> Vec<PathBuf> {
 }
 
 fn add_run(writer: &mut BundleWriter<'_>, meta: &RunMeta, dir: &Path, role: &str) -> anyhow::Result<()> {
+    if !dir.is_dir() {
+        let problem = format!("the {role} `{}` is not where it was when it was compared", dir.display());
+        return Err(
+            Hinted::new(problem, "run this from the directory `fidelio compare` ran in, or compare again").into()
+        );
+    }
     let found = hash_directory(dir).with_context(|| format!("reading the {role} `{}`", dir.display()))?;
     if meta.inputs.get(role).is_some_and(|recorded| *recorded != found) {
         let problem = format!("`{}` is no longer the {role} that was compared: its files changed", dir.display());
@@ -86,7 +93,7 @@ fn add_files(writer: &mut BundleWriter<'_>, dir: &Path, role: &str, files: &[&st
     for file in files {
         let (plain, packed) = (dir.join(file), dir.join(format!("{file}.gz")));
         let path = if plain.is_file() { plain } else { packed };
-        if path.is_file() {
+        if path.is_file() && !path.is_symlink() {
             add_file(writer, path, format!("{role}/{file}"));
         }
     }
@@ -104,24 +111,24 @@ fn add_file(writer: &mut BundleWriter<'_>, path: PathBuf, name: String) {
     );
 }
 
-/// Adds a directory's files, two levels deep, in name order.
-fn add_tree(writer: &mut BundleWriter<'_>, dir: &Path, role: &str) -> anyhow::Result<()> {
+/// Adds what a comparison consists of, in name order; anything else that lies there stays out, because
+/// bundles are given to others.
+fn add_comparison(writer: &mut BundleWriter<'_>, dir: &Path, role: &str) -> anyhow::Result<()> {
     let list = |dir: &Path| -> anyhow::Result<Vec<PathBuf>> {
         let entries = fs::read_dir(dir).with_context(|| format!("listing `{}`", dir.display()))?;
         let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
         paths.sort();
         Ok(paths)
     };
-    let name = |path: &Path| path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    for path in list(dir)? {
-        if path.is_dir() {
-            for inner in list(&path)?.into_iter().filter(|inner| inner.is_file()) {
-                let place = format!("{role}/{}/{}", name(&path), name(&inner));
-                add_file(writer, inner, place);
+    add_files(writer, dir, role, &COMPARISON_FILES)?;
+    for (folder, extensions) in [("figs", &["png", "svg"][..]), ("tables", &["csv"])] {
+        let inner = dir.join(folder);
+        for path in if inner.is_dir() { list(&inner)? } else { Vec::new() } {
+            let is_known = path.extension().is_some_and(|found| extensions.iter().any(|known| found == *known));
+            if let Some(name) = path.file_name().filter(|_| is_known && path.is_file() && !path.is_symlink()) {
+                let place = format!("{role}/{folder}/{}", name.to_string_lossy());
+                add_file(writer, path.clone(), place);
             }
-        } else {
-            let place = format!("{role}/{}", name(&path));
-            add_file(writer, path, place);
         }
     }
     Ok(())
@@ -139,6 +146,10 @@ fn write_whole(writer: BundleWriter<'_>, target: &Path) -> anyhow::Result<()> {
         let mut output = BufWriter::with_capacity(1 << 16, file);
         writer.write(&mut output).context("packing the bundle")?;
         output.flush().with_context(|| format!("writing `{}`", partial.display()))?;
+        // Metadata may have changed since the comparison: what does not verify is not handed out.
+        let file = File::open(&partial).with_context(|| format!("opening `{}`", partial.display()))?;
+        let verified = BundleReader::open(BufReader::new(file)).and_then(|mut bundle| verify(&mut bundle));
+        verified.context("verifying the bundle; compare again if a run's metadata changed")?;
         fs::rename(&partial, target).with_context(|| format!("naming the bundle `{}`", target.display()))
     };
     write().inspect_err(|_| {

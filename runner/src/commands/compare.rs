@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use fidelio_shared::bundle::{SIM_RUN, real_run_name};
-use fidelio_shared::charts::{Axis, Theme, cdf_png, cdf_svg};
+use fidelio_shared::bundle::{FIGURE_SIZE, SIM_RUN, figures, real_run_name};
+use fidelio_shared::charts::{Axis, Theme, cdf_png};
 use fidelio_shared::compare::{Refusal, compare as compare_runs};
 use fidelio_shared::report::{comparison_markdown, tables};
 use fidelio_shared::schema::comparison::{CompareOptions, Comparison};
@@ -13,10 +13,8 @@ use fidelio_shared::stats::Verdict;
 use serde_json::json;
 
 use crate::commands::{Context, Outcome, meta};
+use crate::error::Hinted;
 use crate::store::{Kind, Slot, Staging, hash_directory, load_run_dir, load_workload_dir};
-
-/// Size of the figures in pixels.
-const FIGURE: (u32, u32) = (860, 480);
 
 /// What is compared.
 #[derive(Clone, Debug)]
@@ -61,9 +59,16 @@ pub fn compare(
     for (index, dir) in inputs.real.iter().enumerate() {
         hashes.insert(real_run_name(index), hash_directory(dir)?);
     }
+    let mut seen: Vec<&String> = hashes.values().collect();
+    seen.sort();
+    if seen.windows(2).any(|pair| pair[0] == pair[1]) {
+        let problem = "the same real run is given twice: its repeats must be other runs, or the noise is nothing";
+        return Err(Hinted::new(problem, "`fidelio measure … --repeats 3` makes repeats").into());
+    }
     hashes.insert(SIM_RUN.to_owned(), hash_directory(&inputs.sim)?);
     hashes.insert("workload".to_owned(), comparison.workload.sha256.clone());
-    let id = Kind::Comparison.id(&json!({ "inputs": hashes, "options": options }));
+    // What it says is part of its name: an edited setting gives another comparison, not a stale one.
+    let id = Kind::Comparison.id(&json!({ "inputs": hashes, "comparison": comparison }));
     let staging = match context.store.open(Kind::Comparison, &id, out)? {
         Slot::Existing(dir) => return Ok((dir, comparison)),
         Slot::New(staging) => staging,
@@ -118,14 +123,12 @@ fn with_paths(refusal: Refusal, inputs: &CompareInputs) -> Refusal {
 fn write_documents(staging: &Staging, comparison: &Comparison) -> anyhow::Result<()> {
     staging.write("comparison.json", &write_json(comparison))?;
     staging.write("summary.md", comparison_markdown(comparison).as_bytes())?;
-    for (path, bytes) in tables(comparison) {
+    for (path, bytes) in tables(comparison).into_iter().chain(figures(comparison)) {
         staging.write(&path, &bytes)?;
     }
     for metric in &comparison.metrics {
         let stem = metric.metric.file_stem();
-        let svg = cdf_svg(metric, Theme::LIGHT, Axis::Linear, FIGURE);
-        staging.write(&format!("figs/{stem}_cdf.svg"), svg.as_bytes())?;
-        staging.write(&format!("figs/{stem}_cdf.png"), &cdf_png(metric, Theme::LIGHT, Axis::Linear, FIGURE))?;
+        staging.write(&format!("figs/{stem}_cdf.png"), &cdf_png(metric, Theme::LIGHT, Axis::Linear, FIGURE_SIZE))?;
     }
     Ok(())
 }

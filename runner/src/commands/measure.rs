@@ -51,7 +51,7 @@ pub fn read_workload(experiment: &Experiment, dir: &Path) -> anyhow::Result<Aske
         request_tokens(&workload, &prompts, &tokenizer, experiment.workload.chat_template)?
     } else {
         let vocab_size = crate::engine::model_config(experiment)?.vocab_size;
-        random_tokens(&workload, experiment.seed, vocab_size as u32)
+        random_tokens(&workload, experiment.seed, vocab_size as u32, experiment.scheduler.max_model_len)
     };
     Ok(AskedWorkload { meta, workload, tokens, dir: dir.to_path_buf() })
 }

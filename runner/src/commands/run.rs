@@ -8,6 +8,7 @@ use crate::commands::compare::CompareInputs;
 use crate::commands::save_workload::save_workload;
 use crate::commands::{Context, Outcome, bundle, compare, measure, profile, simulate};
 use crate::config::Experiment;
+use crate::interrupt;
 
 /// Does the whole job. With `out`, every artifact goes into that directory.
 ///
@@ -32,6 +33,7 @@ pub fn run(context: &Context, experiment: &Experiment, out: Option<&Path>) -> an
     stage(3, "measure");
     let real = measure::measure(&context, experiment, &asked, experiment.backend.repeats, &mut executor, None)?;
     drop(executor);
+    interrupt::release();
 
     stage(4, "simulate");
     let sim = simulate::simulate(&context, experiment, &workload_dir, &profile_dir, None)?;

@@ -34,6 +34,7 @@ pub fn simulate(
     let id = Kind::SimRun.id(&json!({
         "workload": workload.sha256(),
         "profile": profile_hash,
+        "version": env!("CARGO_PKG_VERSION"),
         "params": run_params(experiment),
     }));
     let staging = match context.store.open(Kind::SimRun, &id, out)? {

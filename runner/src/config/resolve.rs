@@ -196,18 +196,27 @@ fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigError> {
         found
     })?;
     settings.scheduler.check().map_err(|problem| fail("scheduler", problem))?;
+    if settings.scheduler.max_in_flight != 1 {
+        let problem = "must be 1: engine and simulator have one stage, so steps cannot overlap".to_owned();
+        return Err(fail("scheduler.max_in_flight", problem));
+    }
     let longest = settings.model.config.as_ref().and_then(|config| config.get("max_position_embeddings")?.as_u64());
     if let Some(longest) = longest.filter(|longest| u64::from(settings.scheduler.max_model_len) > *longest) {
         let problem = format!("{} is more than the model's {longest} positions", settings.scheduler.max_model_len);
         return Err(fail("scheduler.max_model_len", problem));
     }
+    // Upper ends are far beyond use and well below what would hang a machine.
     let counts = [
-        ("backend.repeats", Some(settings.backend.repeats)),
-        ("profile.repeats", Some(settings.profile.repeats)),
-        ("hardware.num_threads", settings.hardware.num_threads),
+        ("backend.repeats", Some(settings.backend.repeats), 1..=1_000),
+        ("profile.repeats", Some(settings.profile.repeats), 1..=10_000),
+        ("profile.warmup_repeats", Some(settings.profile.warmup_repeats), 0..=1_000),
+        ("hardware.num_threads", settings.hardware.num_threads, 1..=1_024),
     ];
-    if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == Some(0)) {
-        return Err(fail(key, "must be at least 1".to_owned()));
+    for (key, count, range) in counts {
+        if let Some(count) = count.filter(|count| !range.contains(count)) {
+            let problem = format!("{count} is not between {} and {}", range.start(), range.end());
+            return Err(fail(key, problem));
+        }
     }
     if !(settings.profile.max_seconds.is_finite() && settings.profile.max_seconds > 0.0) {
         return Err(fail("profile.max_seconds", "must be above 0".to_owned()));
@@ -215,8 +224,9 @@ fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigError> {
     if settings.compare.tolerance.is_some_and(|tolerance| !(tolerance.is_finite() && tolerance > 0.0)) {
         return Err(fail("compare.tolerance", "must be above 0; it is a fraction, 0.1 is 10 %".to_owned()));
     }
-    let exact =
-        |percent: &f64| (0.0..=100.0).contains(percent) && ((percent * 100.0).round() - percent * 100.0).abs() < 1e-6;
+    let exact = |percent: &f64| {
+        *percent > 0.0 && *percent < 100.0 && ((percent * 100.0).round() - percent * 100.0).abs() < 1e-6
+    };
     if settings.compare.percentiles.is_empty() || !settings.compare.percentiles.iter().all(exact) {
         return Err(fail(
             "compare.percentiles",

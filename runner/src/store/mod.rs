@@ -8,7 +8,7 @@ pub use staging::Staging;
 
 use std::path::{Path, PathBuf};
 
-use fidelio_shared::schema::{sha256_hex, write_json};
+use fidelio_shared::schema::{WRITER, sha256_hex, write_json};
 use serde::Serialize;
 
 use crate::error::Hinted;
@@ -106,6 +106,10 @@ impl Store {
             let problem = format!("`{}` already exists", target.display());
             return Err(Hinted::new(problem, "`--force` replaces it, `--out` puts the new one elsewhere").into());
         }
+        if target.exists() && !is_replaceable(&target, kind) {
+            let problem = format!("`{}` is not an artifact of this kind: it is not replaced", target.display());
+            return Err(Hinted::new(problem, "remove it yourself, or choose another `--out`").into());
+        }
         Staging::create(&target, kind, self.force).map(Slot::New)
     }
 
@@ -126,6 +130,17 @@ impl Store {
         let free = (1..).map(place).find(|path| !is_taken(path));
         free.unwrap_or_else(|| place(u32::MAX))
     }
+}
+
+/// Only an empty directory or what this program made is ever replaced.
+fn is_replaceable(target: &Path, kind: Kind) -> bool {
+    let is_empty = || std::fs::read_dir(target).is_ok_and(|mut entries| entries.next().is_none());
+    let document = || std::fs::read(target.join(kind.meta_name())).ok();
+    let is_ours = || {
+        let meta: Option<serde_json::Value> = document().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        meta.is_some_and(|meta| meta["writer"]["name"] == WRITER)
+    };
+    target.is_dir() && !target.is_symlink() && (is_empty() || is_ours())
 }
 
 /// The id an artifact's metadata says it has.

@@ -16,7 +16,7 @@ pub struct Staging {
     target: PathBuf,
     partial: PathBuf,
     kind: Kind,
-    /// Held until the end; its file is removed with the commit.
+    /// Held until the end; its file is removed with it.
     lock: File,
     lock_path: PathBuf,
 }
@@ -102,22 +102,27 @@ impl Staging {
         let mut file = File::create(&path).with_context(|| format!("creating `{}`", path.display()))?;
         file.write_all(meta).and_then(|()| file.sync_all()).with_context(|| format!("writing `{}`", path.display()))?;
         if self.target.exists() {
-            let old = with_suffix(&self.target, ".replaced");
+            let old = with_suffix(&self.target, &format!(".replaced-{}", std::process::id()));
             fs::rename(&self.target, &old).with_context(|| format!("setting `{}` aside", self.target.display()))?;
             self.rename()?;
             fs::remove_dir_all(&old).with_context(|| format!("removing `{}`", old.display()))?;
         } else {
             self.rename()?;
         }
-        // Removed while the lock is held, so no other process can have opened the same file and lost it.
-        let _ = fs::remove_file(&self.lock_path);
-        let _ = self.lock.unlock();
-        Ok(self.target)
+        Ok(self.target.clone())
     }
 
     fn rename(&self) -> anyhow::Result<()> {
         fs::rename(&self.partial, &self.target)
             .with_context(|| format!("naming `{}` `{}`", self.partial.display(), self.target.display()))
+    }
+}
+
+impl Drop for Staging {
+    /// The lock goes with the work, whole or not; nothing can be done if it cannot.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.lock_path);
+        let _ = self.lock.unlock();
     }
 }
 

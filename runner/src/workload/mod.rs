@@ -11,7 +11,7 @@ pub use tokenizer::{BUILTIN_QWEN3, PromptTokenizer, encode_prompts};
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use fidelio_shared::schema::{DataError, PromptRow, Workload};
+use fidelio_shared::schema::{DataError, PromptRow, Workload, WorkloadRow};
 use fidelio_shared::workload::{ChatTemplate, synthetic_prompt};
 
 /// Token ids of every request of a stored workload: its prompts encoded again.
@@ -28,7 +28,7 @@ pub fn request_tokens(
     let encoded = encode_prompts(tokenizer, prompts, template)?;
     let by_id: BTreeMap<&str, &Vec<u32>> =
         prompts.iter().map(|prompt| prompt.prompt_id.as_str()).zip(&encoded).collect();
-    let of_request = |(id, row): (usize, &fidelio_shared::schema::WorkloadRow)| {
+    let of_request = |(id, row): (usize, &WorkloadRow)| {
         let problem = match by_id.get(row.prompt_id.as_str()) {
             Some(tokens) if tokens.len() == row.num_prefill_tokens as usize => return Ok((*tokens).clone()),
             Some(tokens) => format!(
@@ -45,8 +45,10 @@ pub fn request_tokens(
     tokens.context("encoding the workload's prompts")
 }
 
-/// Token ids of every request when only lengths are known: random by seed and request.
-pub fn random_tokens(workload: &Workload, seed: u64, vocab_size: u32) -> Vec<Vec<u32>> {
+/// Token ids of every request when only lengths are known: random by seed and request. Prompts above
+/// `longest` get none: the engine refuses them before it reads a token.
+pub fn random_tokens(workload: &Workload, seed: u64, vocab_size: u32, longest: u32) -> Vec<Vec<u32>> {
     let rows = (0u32..).zip(&workload.rows);
-    rows.map(|(id, row)| synthetic_prompt(seed, id, row.num_prefill_tokens, vocab_size)).collect()
+    let length = |row: &WorkloadRow| if row.num_prefill_tokens > longest { 0 } else { row.num_prefill_tokens };
+    rows.map(|(id, row)| synthetic_prompt(seed, id, length(row), vocab_size)).collect()
 }

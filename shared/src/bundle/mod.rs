@@ -9,6 +9,12 @@ pub use reader::BundleReader;
 pub use verify::{Verification, verify};
 pub use writer::BundleWriter;
 
+use crate::charts::{Axis, Theme, cdf_svg};
+use crate::schema::comparison::{Comparison, MetricComparison};
+
+/// Size of a comparison's figures in pixels.
+pub const FIGURE_SIZE: (u32, u32) = (860, 480);
+
 /// Folder of the comparison inside a bundle.
 pub const COMPARISON: &str = "comparison";
 /// Folder of the compared real run; repeats are `real_run_2`, `real_run_3`, ….
@@ -20,6 +26,13 @@ pub const WORKLOAD: &str = "workload";
 /// Name of the first entry.
 pub const MANIFEST: &str = "manifest.json";
 
+/// Files of a run that a bundle takes; anything else in its directory stays out.
+pub const RUN_FILES: [&str; 5] =
+    ["run_meta.json", "request_metrics.csv", "token_metrics.csv", "step_metrics.csv", "summary.md"];
+/// Files of a workload that a bundle takes; the last only when prompts are asked for.
+pub const WORKLOAD_FILES: [&str; 4] =
+    ["workload_meta.json", "trace_lengths.csv", "trace_intervals.csv", "prompts.jsonl"];
+
 /// Entries in a bundle, at most: more is not a bundle.
 pub const MAX_ENTRIES: usize = 4096;
 /// Uncompressed size of all entries together, at most: beyond it a zip is taken for a bomb.
@@ -28,4 +41,13 @@ pub const MAX_TOTAL_BYTES: u64 = 4 << 30;
 /// Folder of the `index`-th real run, from 0.
 pub fn real_run_name(index: usize) -> String {
     if index == 0 { REAL_RUN.to_owned() } else { format!("{REAL_RUN}_{}", index + 1) }
+}
+
+/// Every figure of a comparison that is text: (path inside its directory, bytes).
+pub fn figures(comparison: &Comparison) -> Vec<(String, Vec<u8>)> {
+    let figure = |metric: &MetricComparison| {
+        let svg = cdf_svg(metric, Theme::LIGHT, Axis::Linear, FIGURE_SIZE);
+        (format!("figs/{}_cdf.svg", metric.metric.file_stem()), svg.into_bytes())
+    };
+    comparison.metrics.iter().map(figure).collect()
 }

@@ -137,7 +137,7 @@ impl<R: Read + Seek> BundleReader<R> {
         load_workload(&mut self.folder(WORKLOAD)).map(|(_, workload)| Some(workload))
     }
 
-    fn has(&mut self, role: &str, file: &str) -> bool {
+    pub(super) fn has(&mut self, role: &str, file: &str) -> bool {
         let prefix = self.folder(role).prefix;
         self.zip.index_for_name(&format!("{prefix}{file}")).is_some()
     }

@@ -26,6 +26,8 @@ pub enum Refusal {
     Data(DataError),
     /// Settings differ or are not said.
     Parity(Vec<ParityRow>),
+    /// A repeat of the real run is no repeat of it.
+    Repeats(String),
     /// Nothing can be paired.
     NoPairs,
 }
@@ -43,7 +45,11 @@ impl fmt::Display for Refusal {
             Refusal::Parity(rows) => {
                 write!(out, "the runs cannot be held against each other: {}", sentence::parity(rows))
             }
-            Refusal::NoPairs => write!(out, "no request has output on both sides, so there is nothing to compare"),
+            Refusal::Repeats(text) => out.write_str(text),
+            Refusal::NoPairs => write!(
+                out,
+                "no request has output of the same length on both sides (or token times to cut it by): nothing to compare"
+            ),
         }
     }
 }
@@ -55,7 +61,9 @@ impl Refusal {
     pub fn hint(&self) -> Option<String> {
         match self {
             Refusal::Data(error) => error.hint.clone(),
-            Refusal::Parity(_) => Some("`--allow-mismatch` compares them all the same, under a banner".to_owned()),
+            Refusal::Parity(_) | Refusal::Repeats(_) => {
+                Some("`--allow-mismatch` compares them all the same, under a banner".to_owned())
+            }
             Refusal::NoPairs => None,
         }
     }
@@ -87,9 +95,16 @@ pub fn compare(
         notices.push(Notice { kind: NoticeKind::Parity, text: format!("the workloads differ: {error}") });
     }
     let rows = parity::parity(first, sim);
+    let repeated = parity::repeats(first, repeats);
     let has_gap = rows.iter().any(|row| row.state != ParityState::Matched);
     if has_gap && !options.allow_mismatch {
         return Err(Refusal::Parity(rows));
+    }
+    if let Some(text) = repeated {
+        if !options.allow_mismatch {
+            return Err(Refusal::Repeats(text));
+        }
+        notices.push(Notice { kind: NoticeKind::Parity, text });
     }
 
     let pairs = Pairs::of(first, sim);
@@ -166,7 +181,10 @@ impl<'a> Pairs<'a> {
             let (Some(a), Some(b)) = (a, b) else { continue };
             let shorter = a.num_tokens().min(b.num_tokens());
             let is_cut = a.num_tokens() != b.num_tokens();
-            let (Some(a), Some(b)) = (a.cut(shorter), b.cut(shorter)) else { continue };
+            let (Some(a), Some(b)) = (a.cut(shorter), b.cut(shorter)) else {
+                pairs.counts.num_uncut += 1;
+                continue;
+            };
             pairs.counts.num_cut += usize::from(is_cut);
             pairs.counts.num_compared += 1;
             pairs.counts.num_tokens += u64::from(shorter);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::schema::comparison::{ParityRow, ParityState};
-use crate::schema::{Run, RunMeta};
+use crate::schema::{Origin, Run, RunMeta};
 
 /// Settings that must match, with the other names tools give them.
 const SETTINGS: [(&str, &[&str]); 11] = [
@@ -27,6 +27,17 @@ pub fn parity(real: &Run, sim: &Run) -> Vec<ParityRow> {
         rows.push(row(setting, said(&real.meta, setting, aliases), said(&sim.meta, setting, aliases)));
     }
     rows
+}
+
+/// What is wrong with the repeats of a real run: one that was simulated, or ran with other settings.
+pub fn repeats(first: &Run, repeats: &[Run]) -> Option<String> {
+    repeats.iter().find_map(|repeat| {
+        if repeat.meta.origin() == Some(Origin::Simulated) {
+            return Some(format!("`{}` was simulated: it is no repeat of a real run", repeat.name));
+        }
+        let differs = parity(first, repeat).into_iter().find(|row| row.state == ParityState::Differs)?;
+        Some(format!("`{}` is no repeat of the real run: its `{}` differs", repeat.name, differs.setting))
+    })
 }
 
 fn row(setting: &str, real: Option<String>, sim: Option<String>) -> ParityRow {

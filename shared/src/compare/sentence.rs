@@ -114,6 +114,15 @@ pub fn notices(counts: &Counts, real: &Run, sim: &Run) -> Vec<Notice> {
             ),
         );
     }
+    if counts.num_uncut > 0 {
+        say(
+            NoticeKind::EarlyStop,
+            format!(
+                "{} of {} requests stopped at different lengths and are left out: without token times they cannot be cut",
+                counts.num_uncut, counts.num_requests
+            ),
+        );
+    }
     if counts.num_cut > 0 {
         say(
             NoticeKind::EarlyStop,

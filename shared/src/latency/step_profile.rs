@@ -33,6 +33,9 @@ pub struct StepProfile {
     pub rows: Vec<StepProfileRow>,
 }
 
+/// A step that takes longer is a broken measurement, and thousands of them would overflow a run's time.
+const LONGEST_STEP: Nanos = Nanos(3_600_000_000_000);
+
 const HEADER: [&str; 12] = [
     "num_prefill_tokens",
     "num_prefill_seqs",
@@ -83,6 +86,11 @@ impl StepProfile {
             };
             if row.shape.num_tokens() == 0 {
                 return Err(table.error(columns[0], "the shape computes no token"));
+            }
+            for (index, time) in [(7, row.host), (8, row.device), (9, row.device_min), (10, row.device_max)] {
+                if time > LONGEST_STEP {
+                    return Err(table.error(columns[index], format!("{time} ns: no step takes more than an hour")));
+                }
             }
             if row.device == Nanos::ZERO {
                 return Err(table.error(columns[8], "a step cannot take no time: the measurement failed"));

@@ -114,8 +114,6 @@ pub struct RunIdentity {
     pub engine: Option<String>,
     /// The device, in words.
     pub hardware: Option<String>,
-    /// ISO-8601.
-    pub started_at: Option<String>,
     /// The code's commit.
     pub git_commit: Option<String>,
     /// What wrote the files, with version; `None` is a foreign tool that does not say.
@@ -177,6 +175,9 @@ pub struct Counts {
     pub num_compared: usize,
     /// Pairs cut to the shorter side's length.
     pub num_cut: usize,
+    /// Requests whose outputs differ in length and cannot be cut, because a run has no token times.
+    #[serde(default)]
+    pub num_uncut: usize,
     /// Requests of the real run without output (failed, rejected, zero tokens).
     pub num_real_missing: usize,
     /// Requests of the simulated run without output.

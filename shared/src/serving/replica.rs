@@ -53,6 +53,8 @@ pub struct Replica {
     blocks: BlockCount,
     num_out: u32,
     next_batch: u64,
+    /// Preempted while no batch came of it: the next batch tells the executor.
+    untold: Vec<RequestId>,
 }
 
 const NO_SLOT: u32 = u32::MAX;
@@ -75,6 +77,7 @@ impl Replica {
             waiting: VecDeque::new(),
             num_out: 0,
             next_batch: 0,
+            untold: Vec::new(),
         })
     }
 
@@ -134,18 +137,21 @@ impl Replica {
             items: Vec::with_capacity(self.running.len() + 1),
             preempted: Vec::new(),
         };
+        let untold = std::mem::take(&mut self.untold);
         match self.config.policy {
             Policy::VllmV1 => vllm_v1::schedule(self, &mut step),
             Policy::Sarathi => sarathi::schedule(self, &mut step),
         }
+        let preempted = [untold, step.preempted].concat();
         if step.items.is_empty() {
+            self.untold = preempted;
             assert!(self.num_out > 0, "nothing was scheduled though work waits and nothing is out");
             return None;
         }
         let id = self.next_batch;
         self.next_batch += 1;
         self.num_out += 1;
-        Some(Batch { id, items: step.items, preempted: step.preempted })
+        Some(Batch { id, items: step.items, preempted })
     }
 
     /// A batch is computed: sequences advance, tokens get their time, finished sequences leave.

@@ -47,7 +47,6 @@ const FIELDS: [(&str, Field); 8] = [
     ("Model", |run| run.model.clone()),
     ("Engine", |run| run.engine.clone()),
     ("Hardware", |run| run.hardware.clone()),
-    ("Started", |run| run.started_at.clone()),
     ("Commit", |run| run.git_commit.clone()),
     ("Written by", |run| run.writer.clone()),
 ];
