@@ -41,8 +41,8 @@ pub fn Provenance(opened: Arc<Opened>) -> impl IntoView {
 }
 
 type Field = fn(&RunIdentity) -> Option<String>;
-const FIELDS: [(&str, Field); 8] = [
-    ("Directory", |run| Some(run.name.clone())),
+const FIELDS: [(&str, Field); 7] = [
+    ("Folder", |run| Some(run.name.clone())),
     ("Run", |run| run.run_id.clone()),
     ("Model", |run| run.model.clone()),
     ("Engine", |run| run.engine.clone()),
