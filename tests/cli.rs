@@ -133,6 +133,7 @@ fn settings_that_would_hang_or_invent_are_refused() {
         ("profile.repeats=4294967295", "is not between"),
         ("scheduler.max_in_flight=2", "must be 1"),
         ("scheduler.max_num_seqs=0", "must be at least 1"),
+        ("hardware.name=../../elsewhere", "it names a directory"),
     ] {
         scratch
             .fidelio(&["run", "quickstart", setting])

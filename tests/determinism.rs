@@ -93,6 +93,10 @@ fn workload_and_simulation_made_twice_are_the_same_bytes() {
     for meta in ["workload/workload_meta.json", "sim/run_meta.json"] {
         assert_eq!(meta_without_clock(&a.join(meta)), meta_without_clock(&b.join(meta)), "{meta}");
     }
+    let again = ["simulate", "quickstart", "--workload", "workload", "--profile", "profile", "--out", "sim"];
+    assert!(a.fidelio(&again).expect(0).stderr.contains("reusing"));
+    fs::write(a.join("sim/token_metrics.csv"), "").expect("written");
+    a.fidelio(&again).refused(&["is damaged", "--force"]);
     let different = a.fidelio(&["workload", "quickstart", "seed=43", "--out", "other"]).expect(0);
     assert_ne!(contents(&a.join("workload")), contents(&a.join("other")), "{}", different.stdout);
 }

@@ -41,6 +41,17 @@ pub fn verdict_words(row: &PercentileRow) -> String {
     }
 }
 
+/// What a run says of itself as one cell of a Markdown table: foreign metadata may hold anything.
+fn cell(text: &str) -> String {
+    let plain = text.chars().map(|char| if char.is_control() { ' ' } else { char });
+    plain.collect::<String>().replace('|', "\\|").replace('<', "&lt;")
+}
+
+/// A value as a cell, or that it is not said.
+fn said(value: &Option<String>) -> String {
+    value.as_deref().map_or_else(|| "not said".to_owned(), cell)
+}
+
 /// A whole number with thousands separated by commas.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();

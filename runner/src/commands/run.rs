@@ -47,7 +47,9 @@ pub fn run(context: &Context, experiment: &Experiment, out: Option<&Path>) -> an
 
     let mut outcome = compare::outcome(&comparison_dir, &comparison);
     let shown = |path: &Path| path.display().to_string();
-    outcome.text.push_str(&format!("\n{}\n\nopen it: fidelio view {}", shown(&zip), shown(&zip)));
+    // The name it was called by: a fresh build is not on PATH.
+    let program = std::env::args().next().unwrap_or_else(|| "fidelio".to_owned());
+    outcome.text.push_str(&format!("\n{}\n\nopen it: {program} view {}", shown(&zip), shown(&zip)));
     if let Some(object) = outcome.json.as_object_mut() {
         object.insert("workload".to_owned(), json!(shown(&workload_dir)));
         object.insert("profile".to_owned(), json!(shown(&profile_dir)));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fidelio_shared::latency::{StepModel, StepProfile};
-use fidelio_shared::schema::{DataError, Folder, Origin, write_json};
+use fidelio_shared::schema::{DataError, Folder, Origin, RunMeta, read_document, write_json};
 use fidelio_shared::simulate::{SimulationError, simulate as simulate_workload};
 use serde_json::{Map, Value, json};
 
@@ -38,7 +38,10 @@ pub fn simulate(
         "params": run_params(experiment),
     }));
     let staging = match context.store.open(Kind::SimRun, &id, out)? {
-        Slot::Existing(dir) => return Ok(dir),
+        Slot::Existing(dir) => {
+            check_unchanged(&dir)?;
+            return Ok(dir);
+        }
         Slot::New(staging) => staging,
     };
     let mut run = meta::begun("vidur", &id, experiment);
@@ -69,8 +72,21 @@ pub fn simulate(
         run.results = results;
     }
     run.results.insert("step_model".to_owned(), json!(model.report(&profile)));
+    run.results.insert("sha256".to_owned(), json!(staging.hash()?));
     run.ended_at = Some(meta::now());
     measure::save_run(staging, &run)
+}
+
+/// A run that is used again must still be what was predicted.
+fn check_unchanged(dir: &Path) -> anyhow::Result<()> {
+    let file = dir.join("run_meta.json").display().to_string();
+    let bytes = read_document(&mut DirFolder::open_dir(dir)?, "run_meta.json")?.unwrap_or_default();
+    let recorded = RunMeta::read(&file, &bytes)?.results.remove("sha256");
+    if recorded != Some(json!(hash_directory(dir)?)) {
+        let problem = format!("`{}` is damaged: its tables are not those that were simulated", dir.display());
+        return Err(Hinted::new(problem, "`--force` simulates again and replaces it").into());
+    }
+    Ok(())
 }
 
 /// The settings that decide what a simulation predicts.
@@ -84,8 +100,8 @@ fn read_profile(experiment: &Experiment, dir: &Path) -> anyhow::Result<StepProfi
     let mut folder = DirFolder::open_dir(dir)?;
     let name = folder.name();
     let meta_file = format!("{name}/run_meta.json");
-    if let Some(bytes) = fidelio_shared::schema::read_document(&mut folder, "run_meta.json")? {
-        let meta = fidelio_shared::schema::RunMeta::read(&meta_file, &bytes)?;
+    if let Some(bytes) = read_document(&mut folder, "run_meta.json")? {
+        let meta = RunMeta::read(&meta_file, &bytes)?;
         if let Some(model) = &meta.model
             && *model != experiment.model.name
         {

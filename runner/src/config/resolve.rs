@@ -189,6 +189,8 @@ fn table_of(error: &toml::de::Error) -> String {
 /// Checks values against each other.
 fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigError> {
     let fail = |key: &str, problem: String| ConfigError::new(merged.place(key), problem).at_key(key);
+    check_name("hardware.name", &settings.hardware.name, &fail)?;
+    check_name("model.name", &settings.model.name, &fail)?;
     check_model(&settings.model, &fail)?;
     settings.workload.check().map_err(|error| {
         let mut found = fail(&format!("workload.{}", error.field), error.problem);
@@ -236,12 +238,15 @@ fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn check_model(model: &ModelConfig, fail: &impl Fn(&str, String) -> ConfigError) -> Result<(), ConfigError> {
+fn check_name(key: &str, name: &str, fail: &impl Fn(&str, String) -> ConfigError) -> Result<(), ConfigError> {
     let safe = |char: char| char.is_ascii_alphanumeric() || "._-".contains(char);
-    if model.name.is_empty() || model.name.starts_with('.') || !model.name.chars().all(safe) {
-        let problem = format!("`{}` must be letters, digits, `.`, `_` and `-`: it names a directory", model.name);
-        return Err(fail("model.name", problem));
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(safe) {
+        return Err(fail(key, format!("`{name}` must be letters, digits, `.`, `_` and `-`: it names a directory")));
     }
+    Ok(())
+}
+
+fn check_model(model: &ModelConfig, fail: &impl Fn(&str, String) -> ConfigError) -> Result<(), ConfigError> {
     match (&model.config, &model.path) {
         (None, None) => {
             let hint =

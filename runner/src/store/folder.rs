@@ -82,7 +82,12 @@ pub fn load_workload_dir(path: &Path) -> Result<(WorkloadMeta, Workload), DataEr
 /// # Errors
 /// When a file cannot be read.
 pub fn hash_directory(path: &Path) -> anyhow::Result<String> {
-    let mut folder = DirFolder::open_dir(path)?;
+    hash_folder(&mut DirFolder::open_dir(path)?)
+}
+
+/// The same of a directory that may not be complete yet.
+pub(super) fn hash_folder(folder: &mut DirFolder) -> anyhow::Result<String> {
+    let path = folder.path.clone();
     let mut listing = String::new();
     for name in ["request_metrics.csv", "step_metrics.csv", "steps.csv", "token_metrics.csv"] {
         let Some(mut input) = folder.open(name)? else { continue };

@@ -8,6 +8,7 @@ use anyhow::Context;
 use fidelio_shared::schema::{DataError, Run, RunMeta, load_rows};
 
 use crate::error::Hinted;
+use crate::store::folder::hash_folder;
 use crate::store::{DirFolder, Kind};
 
 /// An artifact directory that is not whole yet. Dropped without [`Staging::commit`], it stays as
@@ -91,6 +92,14 @@ impl Staging {
     /// When a file is broken.
     pub fn load(&self, meta: RunMeta) -> Result<Run, DataError> {
         load_rows(&mut DirFolder::unchecked(&self.partial), meta)
+    }
+
+    /// SHA-256 of the tables written so far, as [`crate::store::hash_directory`] gives it later.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn hash(&self) -> anyhow::Result<String> {
+        hash_folder(&mut DirFolder::unchecked(&self.partial))
     }
 
     /// Writes the metadata last, makes it durable and gives the directory its name.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::charts::format_duration;
-use crate::report::{magnitude, percent, verdict_words};
+use crate::report::{magnitude, percent, said, verdict_words};
 use crate::schema::comparison::{Comparison, MetricComparison, ParityState, RunIdentity};
 
 /// Every table of a comparison: (path inside its directory, bytes).
@@ -87,7 +87,6 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
     )?;
     writeln!(out, "## Settings\n\n| setting | real | simulated | |\n|---|---|---|---|")?;
     for row in &comparison.parity {
-        let said = |value: &Option<String>| value.clone().unwrap_or_else(|| "not said".to_owned());
         let state = match row.state {
             ParityState::Matched => "matched",
             ParityState::Differs => "**differs**",
@@ -151,7 +150,6 @@ fn metric_section(out: &mut String, metric: &MetricComparison) -> std::fmt::Resu
 }
 
 fn run_row(out: &mut String, role: &str, run: &RunIdentity) -> std::fmt::Result {
-    let said = |value: &Option<String>| value.clone().unwrap_or_else(|| "not said".to_owned());
     let rate = run.throughput_tokens_per_s.map_or("–".to_owned(), |rate| format!("{rate:.1}"));
     let (engine, model) = (said(&run.engine), said(&run.model));
     let (hardware, writer) = (said(&run.hardware), said(&run.writer));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::charts::format_duration;
 use crate::compare::summary;
 use crate::metrics::{self, Metric, Timeline};
-use crate::report::{identity, thousands};
+use crate::report::{cell, identity, said, thousands};
 use crate::schema::comparison::Summary;
 use crate::schema::{Origin, RequestStatus, Run};
 use crate::stats::Sorted;
@@ -84,18 +84,17 @@ fn sections(out: &mut String, run: &Run, results: &KeyResults) -> std::fmt::Resu
     };
     writeln!(out, "# Run {}\n\nAll times below are {origin}.\n", run.name)?;
     let who = identity(run);
-    let said = |value: &Option<String>| value.clone().unwrap_or_else(|| "not said".to_owned());
     writeln!(out, "## Overview\n\n| | |\n|---|---|")?;
     writeln!(out, "| model | {} |\n| engine | {} |", said(&who.model), said(&who.engine))?;
     writeln!(out, "| hardware | {} |\n| written by | {} |", said(&who.hardware), said(&who.writer))?;
     for (role, hash) in &run.meta.inputs {
-        writeln!(out, "| {role} | sha256 {hash} |")?;
+        writeln!(out, "| {} | sha256 {} |", cell(role), cell(hash))?;
     }
     if !run.meta.env.is_empty() {
         writeln!(out, "\n## Environment\n\n| | |\n|---|---|")?;
         for (key, value) in &run.meta.env {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            writeln!(out, "| {key} | {value} |")?;
+            writeln!(out, "| {} | {} |", cell(key), cell(&value))?;
         }
     }
     key_results_section(out, results)?;
@@ -148,7 +147,7 @@ fn request_table(out: &mut String, run: &Run) -> std::fmt::Result {
         };
         let status = match row.status {
             RequestStatus::Ok => "ok".to_owned(),
-            other => format!("{}: {}", other.as_str(), row.error_msg.as_deref().unwrap_or("no reason given")),
+            other => format!("{}: {}", other.as_str(), cell(row.error_msg.as_deref().unwrap_or("no reason given"))),
         };
         writeln!(
             out,
