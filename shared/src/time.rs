@@ -21,11 +21,6 @@ impl Nanos {
         Nanos(millis * 1_000_000)
     }
 
-    /// `micros` microseconds.
-    pub const fn from_micros(micros: u64) -> Self {
-        Nanos(micros * 1_000)
-    }
-
     /// `seconds` rounded to the nearest nanosecond; `None` when negative, not finite or out of range.
     pub fn from_secs_f64(seconds: f64) -> Option<Self> {
         let nanos = libm::round(seconds * 1e9);

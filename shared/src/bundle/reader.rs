@@ -91,6 +91,11 @@ impl<R: Read + Seek> BundleReader<R> {
     /// # Errors
     /// Broken files, or runs that cannot be compared.
     pub fn recompute(&mut self, options: &CompareOptions) -> Result<Comparison, DataError> {
+        self.load()?.compare(options)
+    }
+
+    /// Reads every run and the workload.
+    pub(super) fn load(&mut self) -> Result<Contents, DataError> {
         let mut real = Vec::new();
         for index in 0.. {
             let role = real_run_name(index);
@@ -102,12 +107,7 @@ impl<R: Read + Seek> BundleReader<R> {
         if real.is_empty() {
             return Err(DataError::new("real_run/request_metrics.csv", "is missing from the bundle"));
         }
-        let sim = self.sim_run()?;
-        let workload = self.workload()?;
-        compare::compare(&real, &sim, workload.as_ref(), options).map_err(|refusal| match refusal {
-            compare::Refusal::Data(error) => error,
-            other => DataError::new("bundle", other.to_string()),
-        })
+        Ok(Contents { real, sim: self.sim_run()?, workload: self.workload()? })
     }
 
     /// The compared real run.
@@ -156,6 +156,24 @@ impl<R: Read + Seek> BundleReader<R> {
             Some(name) => Err(DataError::new(name, "is in the zip but not in the manifest")
                 .with_hint("the bundle was changed after it was made")),
         }
+    }
+}
+
+/// Everything a comparison is computed from.
+pub(super) struct Contents {
+    /// The compared run, then its repeats.
+    pub real: Vec<Run>,
+    pub sim: Run,
+    workload: Option<Workload>,
+}
+
+impl Contents {
+    pub(super) fn compare(&self, options: &CompareOptions) -> Result<Comparison, DataError> {
+        let compared = compare::compare(&self.real, &self.sim, self.workload.as_ref(), options);
+        compared.map_err(|refusal| match refusal {
+            compare::Refusal::Data(error) => error,
+            other => DataError::new("bundle", other.to_string()),
+        })
     }
 }
 

@@ -5,12 +5,13 @@ use std::io::{Read, Seek};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::bundle::reader::Contents;
 use crate::bundle::{
     BundleReader, COMPARISON, MANIFEST, RUN_FILES, SIM_RUN, WORKLOAD, WORKLOAD_FILES, figures, real_run_name,
 };
 use crate::report;
 use crate::schema::comparison::Comparison;
-use crate::schema::{DataError, Folder, Manifest, RunMeta, Writer, load_run, read_document, read_json, write_json};
+use crate::schema::{DataError, Folder, Manifest, RunMeta, Writer, read_document, read_json, write_json};
 
 /// What was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,7 +43,8 @@ pub fn verify<R: Read + Seek>(bundle: &mut BundleReader<R>) -> Result<Verificati
     }
     check_identity(bundle, &manifest)?;
     let stored = bundle.comparison()?;
-    let computed = bundle.recompute(&stored.options)?;
+    let contents = bundle.load()?;
+    let computed = contents.compare(&stored.options)?;
     // The writer may be an older version of this program; the numbers must be the same all the same.
     let computed = Comparison { writer: stored.writer.clone(), ..computed };
     let file = format!("{COMPARISON}/comparison.json");
@@ -53,7 +55,7 @@ pub fn verify<R: Read + Seek>(bundle: &mut BundleReader<R>) -> Result<Verificati
         let problem = format!("says {stored}, the raw rows give {computed}");
         return Err(DataError::new(file, problem).in_column(field));
     }
-    let num_documents = check_documents(bundle, &manifest, &computed)?;
+    let num_documents = check_documents(bundle, &manifest, contents, &computed)?;
     Ok(Verification {
         comparison_id: manifest.comparison_id,
         num_files: manifest.files.len(),
@@ -90,11 +92,12 @@ fn check_identity<R: Read + Seek>(bundle: &mut BundleReader<R>, manifest: &Manif
     }
 }
 
-/// Writes every table, figure and summary again and compares the bytes: (path, found, expected). Words
-/// and drawings may change between versions, so this asks it of bundles of this version only.
+/// Writes every table, figure and summary again, compares the bytes and counts the documents. Words and
+/// drawings may change between versions, so this asks it of bundles of this version only.
 fn check_documents<R: Read + Seek>(
     bundle: &mut BundleReader<R>,
     manifest: &Manifest,
+    contents: Contents,
     computed: &Comparison,
 ) -> Result<usize, DataError> {
     if manifest.writer != Writer::this() {
@@ -109,8 +112,8 @@ fn check_documents<R: Read + Seek>(
             return Err(DataError::new(format!("{COMPARISON}/{path}"), "is not what the raw rows give"));
         }
     }
-    for role in (0..).map(real_run_name).take(computed.real.len()).chain([SIM_RUN.to_owned()]) {
-        let mut run = load_run(&mut bundle.folder(&role))?;
+    for mut run in contents.real.into_iter().chain([contents.sim]) {
+        let role = std::mem::take(&mut run.name);
         run.name = run.meta.run_id.clone().unwrap_or_default();
         let Some(found) = read_document(&mut bundle.folder(&role), "summary.md")? else { continue };
         // A run directory may have been given another name, which its summary says in the title.

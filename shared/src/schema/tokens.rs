@@ -40,11 +40,6 @@ impl TokenTimes {
     pub fn num_tokens(&self) -> usize {
         self.times.len()
     }
-
-    /// Requests covered, whether they have tokens or not.
-    pub fn num_requests(&self) -> usize {
-        self.offsets.len().saturating_sub(1)
-    }
 }
 
 /// Reads and checks a whole file. Rows may come in any order (an engine writes them as they happen).

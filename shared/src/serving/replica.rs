@@ -205,11 +205,6 @@ impl Replica {
         self.running.is_empty() && self.waiting.is_empty()
     }
 
-    /// The rows of requests that are still inside, as an interrupted run leaves them.
-    pub fn unfinished(&self) -> usize {
-        self.running.len() + self.waiting.len()
-    }
-
     pub(super) fn sequence(&self, slot: u32) -> &Sequence {
         &self.sequences[slot as usize]
     }
