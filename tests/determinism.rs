@@ -19,6 +19,7 @@ pub fn write_profile(dir: &Path, model: &str) {
             num_decode_seqs: decodes,
             context_tokens: decodes * context,
             num_sampled: decodes + u64::from(tokens > 0),
+            ..BatchShape::default()
         };
         let device =
             Nanos(2_000_000 + 40_000 * shape.num_tokens() + 30 * shape.context_tokens + 5 * shape.prefill_pairs);

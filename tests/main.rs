@@ -7,6 +7,7 @@ mod cli;
 mod comparison;
 mod config;
 mod determinism;
+mod goldens;
 mod harness;
 mod hub;
 mod invariants;

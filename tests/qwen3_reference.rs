@@ -177,8 +177,7 @@ impl Driver {
             emits_token,
             is_decode: emits_token && num_tokens == 1,
         };
-        let batch =
-            Batch { id: self.next_batch, items: items.iter().map(item).collect(), preempted: preempted.to_vec() };
+        let batch = Batch::listed(self.next_batch, items.iter().map(item).collect(), preempted.to_vec());
         self.next_batch += 1;
         let result = self.executor.execute(&batch).unwrap();
         assert_eq!(result.tokens.len(), items.iter().filter(|item| item.3).count());
@@ -241,7 +240,7 @@ fn sampling_stops_and_masks_as_told() {
     let mut driver = Driver::new("tied", 16, 16, vec![stop]);
     driver.executor.register(0, &reference.tokens);
     let item = BatchItem { request_id: 0, start: 0, num_tokens: 33, emits_token: true, is_decode: false };
-    let batch = Batch { id: 0, items: vec![item], preempted: Vec::new() };
+    let batch = Batch::listed(0, vec![item], Vec::new());
     let token = driver.executor.execute(&batch).unwrap().tokens[0];
     assert_eq!((token.token_id, token.is_stop), (stop, true));
 
@@ -266,7 +265,7 @@ fn contexts_nobody_computed_are_legal_and_a_full_pool_is_an_error() {
     driver.step(&[(7, 100, 2, true)], &[]);
     driver.step(&[(7, 102, 1, true)], &[]);
     let item = |request_id| BatchItem { request_id, start: 15, num_tokens: 2, emits_token: true, is_decode: false };
-    let batch = |request_id| Batch { id: 9, items: vec![item(request_id)], preempted: Vec::new() };
+    let batch = |request_id| Batch::listed(9, vec![item(request_id)], Vec::new());
     let error = driver.executor.execute(&batch(8)).unwrap_err();
     assert!(format!("{error:#}").contains("needs 2 more KV blocks, 1 are free"), "{error:#}");
     driver.executor.release(7);

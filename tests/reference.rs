@@ -112,7 +112,7 @@ fn the_schedule_of_a_real_sarathi_engine_is_reproduced_iteration_by_iteration() 
         num_blocks: 100_000,
         watermark_permille: 0,
         max_model_len: 8_192,
-        max_in_flight: 1,
+        ..SchedulerConfig::default()
     };
     let mut replica = Replica::new(&config).expect("possible settings");
     let mut ours: Vec<Schedule> = Vec::new();
@@ -137,7 +137,7 @@ fn the_schedule_of_a_real_sarathi_engine_is_reproduced_iteration_by_iteration() 
         for event in outcome.tokens.iter().filter(|event| event.index == 0) {
             ours[event.request_id as usize].prefill_done_after = iteration;
         }
-        outcome.finished.iter().for_each(|row| ours[row.request_id as usize].completed_after = iteration);
+        outcome.finished.iter().for_each(|served| ours[served.request.id as usize].completed_after = iteration);
     }
     let equal = ours.iter().zip(&recorded).filter(|(ours, recorded)| ours == recorded).count();
     println!("{equal} of {} requests equal in every iteration, {iteration} iterations", recorded.len());

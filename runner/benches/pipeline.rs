@@ -41,11 +41,7 @@ struct Gpu;
 impl LatencyModel for Gpu {
     fn stage_time(&self, shape: &BatchShape, _: u32) -> StepTime {
         let device = Nanos(2_000_000 + 20_000 * shape.num_tokens() + 10 * shape.context_tokens);
-        StepTime { host: Nanos(50_000), device }
-    }
-
-    fn covers(&self, _: &BatchShape) -> bool {
-        true
+        StepTime { host: Nanos(50_000).into(), device: device.into(), is_covered: true }
     }
 }
 
@@ -84,7 +80,7 @@ fn simulate_1024_128_concurrency_64(bencher: Bencher, (policy, num_blocks): (Pol
         num_blocks,
         watermark_permille: 0,
         max_model_len: 4_096,
-        max_in_flight: 1,
+        ..SchedulerConfig::default()
     };
     bencher.counter(ItemsCount::new(REQUESTS)).bench(|| {
         let mut recorder = CountTokens::default();

@@ -80,3 +80,38 @@ impl fmt::Display for Nanos {
         self.0.fmt(out)
     }
 }
+
+/// Picoseconds of simulated time. The simulator adds thousands of predicted step times; rounded to a
+/// nanosecond each, they would drift by microseconds. 64 bits hold 213 days.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticks(pub u64);
+
+impl Ticks {
+    const PER_NANO: u64 = 1_000;
+
+    /// `nanos` rounded to the nearest tick; not a number and negative values are zero.
+    pub fn from_nanos_f64(nanos: f64) -> Self {
+        // `as` saturates, and turns what is no number into zero.
+        Ticks((nanos * Self::PER_NANO as f64 + 0.5) as u64)
+    }
+
+    /// The nearest nanosecond, halves upwards.
+    pub fn to_nanos(self) -> Nanos {
+        Nanos((self.0 + Self::PER_NANO / 2) / Self::PER_NANO)
+    }
+}
+
+impl From<Nanos> for Ticks {
+    /// # Panics
+    /// Beyond 213 days.
+    fn from(nanos: Nanos) -> Self {
+        Ticks(nanos.0.checked_mul(Self::PER_NANO).expect("simulated time fits 213 days"))
+    }
+}
+
+impl Add for Ticks {
+    type Output = Ticks;
+    fn add(self, other: Ticks) -> Ticks {
+        Ticks(self.0.checked_add(other.0).expect("simulated time fits 213 days"))
+    }
+}

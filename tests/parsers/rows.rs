@@ -85,6 +85,7 @@ pub fn profile_row() -> impl Strategy<Value = StepProfileRow> {
             num_decode_seqs: counts.3,
             context_tokens: counts.4,
             num_sampled: counts.5,
+            ..BatchShape::default()
         },
         num_repeats,
         host: Nanos(times.0),

@@ -109,6 +109,7 @@ pub fn small_profile() -> StepProfile {
             num_decode_seqs: decodes,
             context_tokens: decodes * 10,
             num_sampled: decodes + 1,
+            ..BatchShape::default()
         },
         num_repeats: 5,
         host: Nanos(50),

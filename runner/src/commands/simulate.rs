@@ -65,6 +65,9 @@ pub fn simulate(
             let problem = format!("the scheduler settings are impossible: {problem}");
             return Err(Hinted::new(problem, "change `scheduler.…`").into());
         }
+        Err(SimulationError::Stalled(problem)) => {
+            return Err(Hinted::new(problem, "change `scheduler.…`").into());
+        }
         Err(SimulationError::Recorder(error)) => return Err(error.into()),
     };
     recorder.finish(&staging)?;

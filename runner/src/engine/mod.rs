@@ -57,7 +57,7 @@ where
         while let Some((id, row)) = pending.next_if(|(_, row)| row.arrival <= now) {
             let request = Request::from_row(id as RequestId, row);
             match replica.admit(request) {
-                Some(row) => recorder.finished(row).map_err(Into::into)?,
+                Some(unserved) => recorder.finished(unserved.row(&request)).map_err(Into::into)?,
                 None => executor.register(request.id, prompts.get(id).map_or(&[], Vec::as_slice)),
             }
         }
@@ -71,8 +71,9 @@ where
             now = executor.now();
             replica.end_step(&batch, now, &stopped(&result), &mut outcome);
             record(recorder, &outcome, &result)?;
-            recorder.step(step_row(&batch, load, start, now, result.device)).map_err(Into::into)?;
-            outcome.finished.iter().for_each(|row| executor.release(row.request_id));
+            let row = step_row(batch.id, &batch.shape(), load, start, now, result.device);
+            recorder.step(row).map_err(Into::into)?;
+            outcome.finished.iter().for_each(|served| executor.release(served.request.id));
             count(&mut counts, &batch);
         } else if let Some((_, row)) = pending.peek() {
             executor.wait_until(row.arrival);
@@ -103,8 +104,8 @@ where
         let token_id = result.tokens.get(index).map(|token| token.token_id);
         recorder.token(*event, token_id).map_err(Into::into)?;
     }
-    for row in &outcome.finished {
-        recorder.finished(row.clone()).map_err(Into::into)?;
+    for served in &outcome.finished {
+        recorder.finished(served.row(|time| time)).map_err(Into::into)?;
     }
     Ok(())
 }

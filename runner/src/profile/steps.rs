@@ -111,7 +111,7 @@ fn execute(executor: &mut impl Executor, step: &PlannedStep) -> anyhow::Result<(
         // Random tokens, or every look-up of an embedding would hit the same cache line.
         executor.register(item.request_id, &synthetic_prompt(7, item.request_id, known, 32_000));
     }
-    let batch = Batch { id: 0, items: step.items.clone(), preempted: Vec::new() };
+    let batch = Batch::listed(0, step.items.clone(), Vec::new());
     let start = executor.now();
     let result = executor.execute(&batch)?;
     let total = executor.now() - start;

@@ -4,27 +4,30 @@ mod nonnegative;
 mod shape;
 mod step_model;
 mod step_profile;
+mod vidur;
+mod vidur_tables;
 
 pub use shape::BatchShape;
 pub use step_model::{FitReport, StepModel};
 pub use step_profile::{StepProfile, StepProfileRow};
+pub use vidur::{VidurModel, VidurShape, VidurTime};
+pub use vidur_tables::{KV_GRANULARITY, VidurTables};
 
-use crate::time::Nanos;
+use crate::time::Ticks;
 
 /// Predicted time of one step on one stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StepTime {
     /// Host time: scheduling, preparing, sampling, bookkeeping.
-    pub host: Nanos,
+    pub host: Ticks,
     /// Device time: the forward pass.
-    pub device: Nanos,
+    pub device: Ticks,
+    /// The shape lies inside what was profiled; outside it the time is extrapolated.
+    pub is_covered: bool,
 }
 
 /// Something that predicts step times.
 pub trait LatencyModel {
     /// Time of `shape` on pipeline stage `stage` (0 unless pipeline parallel).
     fn stage_time(&self, shape: &BatchShape, stage: u32) -> StepTime;
-
-    /// The shape lies inside what was profiled; outside it, [`LatencyModel::stage_time`] extrapolates.
-    fn covers(&self, shape: &BatchShape) -> bool;
 }

@@ -1,4 +1,4 @@
-//! The size of a step as latency models see it: five sums over its items.
+//! The size of a step as latency models see it: a few sums over its items.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,12 @@ pub struct BatchShape {
     pub num_prefill_seqs: u64,
     /// Query-key pairs of the prefill items: `sum over items of n * start + n * (n + 1) / 2`.
     pub prefill_pairs: u64,
+    /// Squares of the prefill items' tokens: `sum over items of n * n`.
+    #[serde(default)]
+    pub prefill_squares: u64,
+    /// Contexts of the prefill items, each rounded up to a multiple of 64 tokens, as Vidur merges them.
+    #[serde(default)]
+    pub prefill_context_rounded: u64,
     /// Decode items (one token each).
     pub num_decode_seqs: u64,
     /// Tokens the decode items read, their own included: `sum of start + 1`.
@@ -32,6 +38,8 @@ impl BatchShape {
             self.num_prefill_seqs += 1;
             self.num_prefill_tokens += tokens;
             self.prefill_pairs += tokens * start + tokens * (tokens + 1) / 2;
+            self.prefill_squares += tokens * tokens;
+            self.prefill_context_rounded += start.next_multiple_of(64);
         }
         self.num_sampled += u64::from(item.emits_token);
     }
@@ -39,5 +47,10 @@ impl BatchShape {
     /// All tokens computed in the step.
     pub fn num_tokens(&self) -> u64 {
         self.num_prefill_tokens + self.num_decode_seqs
+    }
+
+    /// All sequences in the step.
+    pub fn num_seqs(&self) -> u64 {
+        self.num_prefill_seqs + self.num_decode_seqs
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::latency::nonnegative;
 use crate::latency::{BatchShape, LatencyModel, StepProfile, StepProfileRow, StepTime};
-use crate::time::Nanos;
+use crate::time::{Nanos, Ticks};
 
 /// Terms beside the dense curve: prefill pairs, context tokens, sequences, sampled rows.
 const NUM_EXTRA: usize = 4;
@@ -54,7 +54,7 @@ impl StepModel {
         knots.dedup();
         let design: Vec<Vec<f64>> = rows.iter().map(|row| device_terms(&row.shape, &knots)).collect();
         let device = relative_fit(&design, &rows.iter().map(|row| row.device).collect::<Vec<_>>());
-        let design: Vec<Vec<f64>> = rows.iter().map(|row| host_terms(&row.shape)).collect();
+        let design: Vec<Vec<f64>> = rows.iter().map(|row| host_terms(&row.shape).to_vec()).collect();
         let host = match include_host {
             true => relative_fit(&design, &rows.iter().map(|row| row.host).collect::<Vec<_>>()),
             false => vec![0.0; 3],
@@ -66,6 +66,7 @@ impl StepModel {
             num_decode_seqs: limits.num_decode_seqs.max(row.shape.num_decode_seqs),
             context_tokens: limits.context_tokens.max(row.shape.context_tokens),
             num_sampled: limits.num_sampled.max(row.shape.num_sampled),
+            ..limits
         });
         StepModel { knots, device, host, limits }
     }
@@ -95,16 +96,18 @@ impl StepModel {
 
 impl LatencyModel for StepModel {
     fn stage_time(&self, shape: &BatchShape, _stage: u32) -> StepTime {
-        let nanos = |value: f64| Nanos(libm::round(value) as u64);
         let num_knots = self.knots.len();
         let extra = extra_terms(shape);
         let dense = self.dense(shape.num_tokens());
         StepTime {
-            host: nanos(dot(&host_terms(shape), &self.host)),
-            device: nanos(dense + dot(&extra, &self.device[num_knots..])),
+            host: Ticks::from_nanos_f64(dot(&host_terms(shape), &self.host)),
+            device: Ticks::from_nanos_f64(dense + dot(&extra, &self.device[num_knots..])),
+            is_covered: self.covers(shape),
         }
     }
+}
 
+impl StepModel {
     fn covers(&self, shape: &BatchShape) -> bool {
         let limits = &self.limits;
         shape.num_tokens() <= limits.num_prefill_tokens
@@ -113,9 +116,7 @@ impl LatencyModel for StepModel {
             && shape.context_tokens <= limits.context_tokens
             && shape.num_sampled <= limits.num_sampled
     }
-}
 
-impl StepModel {
     /// The dense curve at `tokens`; beyond the last knot its last slope goes on.
     fn dense(&self, tokens: u64) -> f64 {
         let mut time = self.device[0];
@@ -148,8 +149,8 @@ fn extra_terms(shape: &BatchShape) -> [f64; NUM_EXTRA] {
     [shape.prefill_pairs as f64, shape.context_tokens as f64, sequences as f64, shape.num_sampled as f64]
 }
 
-fn host_terms(shape: &BatchShape) -> Vec<f64> {
-    vec![1.0, (shape.num_prefill_seqs + shape.num_decode_seqs) as f64, shape.num_tokens() as f64]
+fn host_terms(shape: &BatchShape) -> [f64; 3] {
+    [1.0, (shape.num_prefill_seqs + shape.num_decode_seqs) as f64, shape.num_tokens() as f64]
 }
 
 /// Columns are scaled to unit size first: their magnitudes span seven decades.
@@ -186,6 +187,7 @@ mod tests {
             num_decode_seqs: decodes,
             context_tokens: decodes * context,
             num_sampled: decodes + u64::from(tokens > 0),
+            ..BatchShape::default()
         };
         // A made-up machine: dense 1 ms up to 8 tokens then 50 us each, 10 ns a pair, 20 ns a token read.
         let dense = 1_000_000 + 50_000 * shape.num_tokens().saturating_sub(8);
@@ -219,9 +221,9 @@ mod tests {
         let model = StepModel::fit(&profile(), true);
         for unseen in [row(24, 100, 0, 0), row(0, 0, 12, 333), row(20, 40, 6, 200)] {
             let predicted = model.stage_time(&unseen.shape, 0);
-            let error = (predicted.device.0 as f64 - unseen.device.0 as f64) / unseen.device.0 as f64;
+            let error = (predicted.device.to_nanos().0 as f64 - unseen.device.0 as f64) / unseen.device.0 as f64;
             assert!(error.abs() < 0.01, "{:?}: {predicted:?} for {:?}", unseen.shape, unseen.device);
-            let host_error = (predicted.host.0 as f64 - unseen.host.0 as f64) / unseen.host.0 as f64;
+            let host_error = (predicted.host.to_nanos().0 as f64 - unseen.host.0 as f64) / unseen.host.0 as f64;
             assert!(host_error.abs() < 0.01, "{predicted:?} for {:?}", unseen.host);
         }
         assert!(model.report(&profile()).fitted_max_error < 0.01);

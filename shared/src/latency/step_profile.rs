@@ -76,6 +76,7 @@ impl StepProfile {
                     num_decode_seqs: count(3)?,
                     context_tokens: count(4)?,
                     num_sampled: count(5)?,
+                    ..BatchShape::default()
                 },
                 num_repeats: table.small_integer(columns[6])?,
                 host: time(7)?,

@@ -77,8 +77,9 @@ impl<R: Read> TableReader<R> {
     ///
     /// # Errors
     /// As [`TableReader::required`], for the first that is missing.
-    pub fn all_required(&self, names: &[&'static str]) -> Result<Vec<Column>, DataError> {
-        names.iter().map(|name| self.required(name)).collect()
+    pub fn all_required<const N: usize>(&self, names: &[&'static str; N]) -> Result<[Column; N], DataError> {
+        let columns: Vec<Column> = names.iter().map(|name| self.required(name)).collect::<Result<_, _>>()?;
+        Ok(columns.try_into().expect("as many columns as names"))
     }
 
     /// Reads the next row; `false` at the end.

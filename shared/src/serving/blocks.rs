@@ -5,13 +5,12 @@
 pub struct BlockCount {
     total: u32,
     free: u32,
-    watermark: u32,
 }
 
 impl BlockCount {
-    /// `total` free blocks, of which `watermark` stay free when a new request is admitted.
-    pub fn new(total: u32, watermark: u32) -> Self {
-        BlockCount { total, free: total, watermark }
+    /// `total` free blocks.
+    pub fn new(total: u32) -> Self {
+        BlockCount { total, free: total }
     }
 
     /// Blocks in use.
@@ -19,17 +18,12 @@ impl BlockCount {
         self.total - self.free
     }
 
-    /// `count` blocks can be taken by a running sequence.
-    pub fn can_take(&self, count: u32) -> bool {
-        count <= self.free
+    /// Blocks not in use.
+    pub fn free(&self) -> u32 {
+        self.free
     }
 
-    /// `count` blocks can be taken by a new sequence.
-    pub fn can_admit(&self, count: u32) -> bool {
-        count.checked_add(self.watermark).is_some_and(|needed| needed <= self.free)
-    }
-
-    /// Takes blocks that [`BlockCount::can_take`] allowed.
+    /// Takes blocks that are free.
     pub fn take(&mut self, count: u32) {
         assert!(count <= self.free, "took {count} KV blocks of {} free ones", self.free);
         self.free -= count;

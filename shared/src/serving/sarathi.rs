@@ -3,20 +3,44 @@
 use crate::serving::replica::{Replica, Step};
 
 /// Fills `step`: no decode ever waits for a prefill, and prefills fill what the decodes leave of
-/// `max_num_batched_tokens` (the chunk).
-pub fn schedule(replica: &mut Replica, step: &mut Step) {
-    for wants_decoding in [true, false] {
-        let slots: Vec<u32> = replica.running.clone();
-        for slot in slots {
-            let sequence = replica.sequence(slot);
-            let is_due = !sequence.is_out && sequence.is_decoding() == wants_decoding;
-            // A slot of this list may have been preempted by one before it.
-            if step.budget > 0 && is_due && replica.running.contains(&slot) {
-                replica.schedule_running(slot, step);
-            }
+/// `max_num_batched_tokens` (the chunk). A request's whole prompt has its blocks from the day it is admitted.
+pub fn schedule<T: Copy + PartialOrd>(replica: &mut Replica<T>, step: &mut Step<T>) {
+    let limit = replica.config.micro_batch();
+    let mut unfinished = Vec::new();
+    while step.len() != limit
+        && let Some(slot) = replica.running.pop_front()
+    {
+        if !replica.sequence(slot).is_prefilled() {
+            unfinished.push(slot);
+        } else if replica.make_room(slot, step) {
+            let needed = replica.blocks_needed(slot, 1);
+            replica.place(slot, 1, needed, step);
         }
     }
-    if step.preempted.is_empty() {
-        while replica.schedule_waiting(step) {}
+    // Prefills that get nothing are the first of the next step.
+    let mut left = Vec::new();
+    for slot in unfinished {
+        match replica.share(slot, step.budget) {
+            0 => left.push(slot),
+            num_tokens => replica.place(slot, num_tokens, 0, step),
+        }
+    }
+    left.extend(replica.running.drain(..));
+    replica.sort_by_arrival(&mut left);
+    replica.running.extend(left);
+    replica.before_cohort = replica.running.len();
+    admit(replica, step, limit);
+}
+
+fn admit<T: Copy + PartialOrd>(replica: &mut Replica<T>, step: &mut Step<T>, limit: usize) {
+    while let Some(slot) = replica.waiting.front().copied() {
+        let num_tokens = replica.share(slot, step.budget);
+        let needed = replica.config.blocks_for(replica.sequence(slot).num_prefill);
+        let is_full = replica.num_holding == replica.config.max_num_seqs || step.len() == limit;
+        if is_full || !replica.can_admit(needed) || num_tokens == 0 {
+            return;
+        }
+        replica.pop_waiting();
+        replica.place(slot, num_tokens, needed, step);
     }
 }

@@ -10,6 +10,8 @@ mod spec;
 mod stream;
 
 pub use generate::{Generated, Inputs, SourceRequest, generate, synthetic_prompt};
+pub(crate) use stream::Stream;
+
 pub use spec::{
     ArrivalProcess, ChatTemplate, DecodeLengths, LengthDistribution, Order, RequestSource, SpecError, WorkloadSpec,
 };

@@ -1,0 +1,217 @@
+//! The native driver: whole picoseconds, events ordered by `(time, rank, sequence)`.
+//!
+//! All events of one instant are drained before the next batches are chosen, exactly as the engine's
+//! loop sees them.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use crate::latency::{BatchShape, LatencyModel};
+use crate::schema::{StepRow, Workload};
+use crate::serving::{
+    Batch, ClusterConfig, Load, PromptPrefix, Replica, Request, Router, SchedulerConfig, StepOutcome, TokenEvent,
+};
+use crate::simulate::{Recorder, SimulationCounts, SimulationError, step_row};
+use crate::time::Ticks;
+
+/// Runs `workload` through one replica.
+///
+/// # Errors
+/// As [`Simulation::run`].
+pub fn simulate<R: Recorder>(
+    workload: &Workload,
+    config: &SchedulerConfig,
+    model: &impl LatencyModel,
+    recorder: &mut R,
+) -> Result<SimulationCounts, SimulationError<R::Error>> {
+    Simulation { scheduler: config, cluster: &ClusterConfig::default(), seed: 0, model }.run(workload, recorder)
+}
+
+/// What is simulated.
+pub struct Simulation<'a, M> {
+    /// Settings of each replica's scheduler; its `num_stages` is the depth of the pipeline.
+    pub scheduler: &'a SchedulerConfig,
+    /// The replicas.
+    pub cluster: &'a ClusterConfig,
+    /// Seed of a random router.
+    pub seed: u64,
+    /// Step times.
+    pub model: &'a M,
+}
+
+impl<M: LatencyModel> Simulation<'_, M> {
+    /// Runs a workload to its end.
+    ///
+    /// # Errors
+    /// Impossible settings, requests that nothing will ever serve, or a recorder that fails.
+    pub fn run<R: Recorder>(
+        &self,
+        workload: &Workload,
+        recorder: &mut R,
+    ) -> Result<SimulationCounts, SimulationError<R::Error>> {
+        let mut driver = Driver::new(self, recorder).map_err(SimulationError::Settings)?;
+        driver.drive(workload).map_err(SimulationError::Recorder)?;
+        match driver.engines.iter().all(|engine| engine.replica.is_idle()) {
+            true => Ok(driver.counts),
+            false => Err(SimulationError::Stalled(
+                "requests wait for KV blocks that nothing will free: raise `num_blocks` or lower `watermark_permille`"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+/// One replica and its pipeline.
+struct Engine {
+    replica: Replica<Ticks>,
+    stages: Vec<Stage>,
+    is_touched: bool,
+}
+
+#[derive(Default)]
+struct Stage {
+    busy: Option<Flight>,
+    queue: VecDeque<Flight>,
+}
+
+/// A batch on its way.
+struct Flight {
+    batch: Batch,
+    shape: BatchShape,
+    load: Load,
+    start: Ticks,
+    host: Ticks,
+}
+
+struct Driver<'a, M, R> {
+    simulation: &'a Simulation<'a, M>,
+    recorder: &'a mut R,
+    router: Router,
+    engines: Vec<Engine>,
+    /// Ends of stages: `(time, sequence, replica, stage)`.
+    ends: BinaryHeap<Reverse<(Ticks, u64, u32, u32)>>,
+    num_events: u64,
+    outcome: StepOutcome<Ticks>,
+    counts: SimulationCounts,
+}
+
+impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
+    fn new(simulation: &'a Simulation<'a, M>, recorder: &'a mut R) -> Result<Self, String> {
+        let config = simulation.scheduler;
+        let replica = match recorder.wants_tokens() {
+            true => Replica::new(config)?,
+            false => Replica::counting(config)?,
+        };
+        let engine = || Engine {
+            replica: replica.clone(),
+            stages: (0..config.num_stages()).map(|_| Stage::default()).collect(),
+            is_touched: false,
+        };
+        if simulation.cluster.num_replicas == 0 {
+            return Err("`num_replicas` must be at least 1".to_owned());
+        }
+        Ok(Driver {
+            simulation,
+            recorder,
+            router: Router::new(simulation.cluster, simulation.seed),
+            engines: (0..simulation.cluster.num_replicas).map(|_| engine()).collect(),
+            ends: BinaryHeap::new(),
+            num_events: 0,
+            outcome: StepOutcome::default(),
+            counts: SimulationCounts::default(),
+        })
+    }
+
+    fn drive(&mut self, workload: &Workload) -> Result<(), R::Error> {
+        let mut arrivals = workload.rows.iter().enumerate().peekable();
+        loop {
+            let next_arrival = arrivals.peek().map(|(_, row)| Ticks::from(row.arrival));
+            let next_end = self.ends.peek().map(|Reverse((time, ..))| *time);
+            let Some(now) = next_arrival.into_iter().chain(next_end).min() else { return Ok(()) };
+            while let Some((id, row)) = arrivals.next_if(|(_, row)| Ticks::from(row.arrival) == now) {
+                self.arrive(Request::from_row(id as u32, row), now)?;
+            }
+            while let Some(&Reverse((time, _, replica, stage))) = self.ends.peek()
+                && time == now
+            {
+                self.ends.pop();
+                self.end_stage(replica as usize, stage as usize, now)?;
+            }
+            for index in 0..self.engines.len() {
+                if std::mem::take(&mut self.engines[index].is_touched) {
+                    self.start(index, now);
+                }
+            }
+        }
+    }
+
+    fn arrive(&mut self, request: Request, now: Ticks) -> Result<(), R::Error> {
+        let on_our_clock = request.with_arrival(now);
+        let index = match self.engines.len() {
+            1 => 0,
+            _ => {
+                let replicas: Vec<&Replica<Ticks>> = self.engines.iter().map(|engine| &engine.replica).collect();
+                self.router.choose(&replicas, &on_our_clock, PromptPrefix::default())
+            }
+        };
+        let engine = &mut self.engines[index];
+        // Scheduled asynchronously, an engine that computes looks at its queue when a batch comes back.
+        let is_blocked = self.simulation.scheduler.async_scheduling && engine.stages[0].busy.is_some();
+        engine.is_touched |= !is_blocked;
+        match engine.replica.admit(on_our_clock) {
+            Some(unserved) => self.recorder.finished(unserved.row(&request)),
+            None => Ok(()),
+        }
+    }
+
+    fn end_stage(&mut self, replica: usize, stage: usize, now: Ticks) -> Result<(), R::Error> {
+        let engine = &mut self.engines[replica];
+        engine.is_touched = true;
+        let flight = engine.stages[stage].busy.take().expect("a stage that ends was busy");
+        if let Some(next) = engine.stages.get_mut(stage + 1) {
+            next.queue.push_back(flight);
+            return Ok(());
+        }
+        engine.replica.end_step(&flight.batch, now, &[], &mut self.outcome);
+        self.record(replica, flight, now)
+    }
+
+    fn record(&mut self, replica: usize, flight: Flight, now: Ticks) -> Result<(), R::Error> {
+        for event in &self.outcome.tokens {
+            let TokenEvent { request_id, index, time } = *event;
+            self.recorder.token(TokenEvent { request_id, index, time: time.to_nanos() }, None)?;
+        }
+        for served in &self.outcome.finished {
+            self.recorder.finished(served.row(Ticks::to_nanos))?;
+        }
+        let (start, end) = (flight.start.to_nanos(), now.to_nanos());
+        // Waiting for a later stage counts as the device's time.
+        let device = (end - start).saturating_sub(flight.host.to_nanos());
+        let row = step_row(flight.batch.id, &flight.shape, flight.load, start, end, device);
+        let row = StepRow { replica_id: replica as u32, ..row };
+        self.recorder.step(row)
+    }
+
+    /// Chooses new batches and sets idle stages to work.
+    fn start(&mut self, index: usize, now: Ticks) {
+        let engine = &mut self.engines[index];
+        while let Some(batch) = engine.replica.begin_step(now) {
+            self.counts.num_steps += 1;
+            self.counts.num_preemptions += batch.preempted.len() as u64;
+            let (shape, load) = (batch.shape(), engine.replica.load());
+            engine.stages[0].queue.push_back(Flight { batch, shape, load, start: now, host: Ticks::default() });
+        }
+        for (number, stage) in engine.stages.iter_mut().enumerate() {
+            if stage.busy.is_none()
+                && let Some(mut flight) = stage.queue.pop_front()
+            {
+                let time = self.simulation.model.stage_time(&flight.shape, number as u32);
+                flight.host = flight.host + time.host;
+                self.counts.steps_out_of_profile += u64::from(!time.is_covered && number == 0);
+                self.ends.push(Reverse((now + time.host + time.device, self.num_events, index as u32, number as u32)));
+                self.num_events += 1;
+                stage.busy = Some(flight);
+            }
+        }
+    }
+}
