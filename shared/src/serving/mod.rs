@@ -7,6 +7,7 @@
 mod batch;
 mod blocks;
 mod config;
+pub mod memory;
 mod replica;
 mod sarathi;
 mod sequence;
