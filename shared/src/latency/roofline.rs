@@ -127,11 +127,12 @@ mod tests {
     }
 
     fn decode(batch: u64, context: u64) -> BatchShape {
-        let mut shape = BatchShape::default();
-        shape.num_decode_seqs = batch;
-        shape.context_tokens = batch * context;
-        shape.num_sampled = batch;
-        shape
+        BatchShape {
+            num_decode_seqs: batch,
+            context_tokens: batch * context,
+            num_sampled: batch,
+            ..BatchShape::default()
+        }
     }
 
     fn millis(model: &Roofline, shape: &BatchShape) -> f64 {
@@ -151,11 +152,13 @@ mod tests {
 
     #[test]
     fn a_long_prompt_is_bound_by_arithmetic() {
-        let mut prompt = BatchShape::default();
-        prompt.num_prefill_tokens = 2_048;
-        prompt.num_prefill_seqs = 1;
-        prompt.prefill_pairs = 2_048 * 2_049 / 2;
-        prompt.num_sampled = 1;
+        let prompt = BatchShape {
+            num_prefill_tokens: 2_048,
+            num_prefill_seqs: 1,
+            prefill_pairs: 2_048 * 2_049 / 2,
+            num_sampled: 1,
+            ..BatchShape::default()
+        };
         let model = Roofline::new(&llama31_8b(), &a100(), Nanos::ZERO).expect("possible");
         // 6.98e9 parameters in the layers, 2 operations each a token, and 1.1e12 operations of attention.
         let expected = (2.0 * 6.98e9 * 2_048.0 + 32.0 * 4.0 * 4_096.0 * 2.1e6) / 312e12 * 1e3;

@@ -170,7 +170,7 @@ mod tests {
         let memory = VllmMemory { total_bytes: 17_000_000_000, ..RTX_4090 };
         let error = vllm_blocks(&llama31_8b(), &memory, 16).expect_err("16 GB of weights in 15.3");
         assert!(error.contains("16060522496"), "{error}");
-        let memory = VidurMemory { total_gib: 16.0, margin: 0.1, max_tokens: 4_096 };
+        let memory = VidurMemory { total_gib: 14.0, margin: 0.1, max_tokens: 4_096 };
         let error = vidur_blocks(&llama31_8b(), &memory, 16).expect_err("too small");
         assert!(error.contains("no request of 4096 tokens fits"), "{error}");
     }

@@ -215,11 +215,13 @@ mod tests {
     #[test]
     fn an_unmeasured_mixed_point_grows_like_the_decodes_alone() {
         let grid = grid(&format!("{ALONE}{}", mixed(1))).expect("the larger mixed batch is missing");
-        let mut shape = BatchShape::default();
-        shape.num_prefill_tokens = 16;
-        shape.prefill_pairs = 16 * 17 / 2;
-        shape.num_decode_seqs = 2;
-        shape.context_tokens = 64;
+        let shape = BatchShape {
+            num_prefill_tokens: 16,
+            prefill_pairs: 16 * 17 / 2,
+            num_decode_seqs: 2,
+            context_tokens: 64,
+            ..BatchShape::default()
+        };
         assert_eq!(grid.time(&shape), 32.0 + (5.0 - 2.0));
     }
 

@@ -128,13 +128,14 @@ mod tests {
     }
 
     fn shape(chunk: u64, start: u64, decodes: u64, context: u64) -> BatchShape {
-        let mut shape = BatchShape::default();
-        shape.num_prefill_tokens = chunk;
-        shape.num_prefill_seqs = u64::from(chunk > 0);
-        shape.prefill_pairs = chunk * start + chunk * (chunk + 1) / 2;
-        shape.num_decode_seqs = decodes;
-        shape.context_tokens = decodes * context;
-        shape
+        BatchShape {
+            num_prefill_tokens: chunk,
+            num_prefill_seqs: u64::from(chunk > 0),
+            prefill_pairs: chunk * start + chunk * (chunk + 1) / 2,
+            num_decode_seqs: decodes,
+            context_tokens: decodes * context,
+            ..BatchShape::default()
+        }
     }
 
     #[test]
@@ -157,9 +158,8 @@ mod tests {
 
     #[test]
     fn batches_up_to_the_largest_graph_are_padded_to_the_next() {
-        let (eager, graphs) = (profile(), profile());
-        let eager = LayeredModel::new(&eager, 1, &[], Nanos::ZERO);
-        let graphs = LayeredModel::new(&graphs, 1, &[1, 2, 4, 8], Nanos::ZERO);
+        let eager = LayeredModel::new(&profile(), 1, &[], Nanos::ZERO);
+        let graphs = LayeredModel::new(&profile(), 1, &[1, 2, 4, 8], Nanos::ZERO);
         let (five, eight) = (shape(0, 0, 5, 16), shape(0, 0, 8, 10));
         let padding = 3.0 * (8.0 + 2.0);
         assert_eq!(graphs.device_micros(&five), eager.device_micros(&five) + padding);
