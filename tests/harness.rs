@@ -112,6 +112,17 @@ pub fn fixture_arg(name: &str) -> String {
     fixture(name).display().to_string()
 }
 
+/// The folder `name` of the data that lies beside the project, where there is one.
+pub fn data(name: &str) -> Option<PathBuf> {
+    let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(name);
+    let named = PathBuf::from(std::env::var_os("FIDELIO_DATA").unwrap_or_default()).join(name);
+    let found = [usual.clone(), named].into_iter().find(|folder| folder.is_dir());
+    if found.is_none() {
+        eprintln!("SKIPPED: `{}` is not here; FIDELIO_DATA names the folder above `{name}`", usual.display());
+    }
+    found
+}
+
 /// Copies a directory of plain files.
 pub fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a directory");

@@ -1,12 +1,17 @@
 //! Latency models: what turns a batch shape into host and device time.
 
+pub mod layered;
+pub(crate) mod model_shape;
 mod nonnegative;
+mod roofline;
 mod shape;
 mod step_model;
 mod step_profile;
 mod vidur;
 mod vidur_tables;
 
+pub use model_shape::ModelShape;
+pub use roofline::{Hardware, Roofline};
 pub use shape::BatchShape;
 pub use step_model::{FitReport, StepModel};
 pub use step_profile::{StepProfile, StepProfileRow};

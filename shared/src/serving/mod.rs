@@ -12,6 +12,7 @@ mod config;
 mod faster_transformer;
 mod kv;
 mod lightllm;
+pub mod memory;
 mod orca;
 mod placing;
 mod prefix_cache;
