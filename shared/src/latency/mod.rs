@@ -1,6 +1,7 @@
 //! Latency models: what turns a batch shape into host and device time.
 
 mod nonnegative;
+pub mod operations;
 mod shape;
 mod step_model;
 mod step_profile;
