@@ -14,6 +14,7 @@ mod licences;
 mod parity;
 mod parsers;
 mod pipeline;
+mod predictor;
 mod qwen3_reference;
 mod reference;
 mod workload;

@@ -13,10 +13,11 @@ fn main() {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let rows = table::rows(&folder, &filter);
     println!(
-        "{:5} {:26} {:24} {:>20} {:>20} {:>20} {:>20} {:>6} {:>6} {:>8} {:>8}",
+        "{:5} {:26} {:24} {:>10} {:>20} {:>20} {:>20} {:>20} {:>6} {:>6} {:>8} {:>8}",
         "split",
         "dataset",
         "operation",
+        "train/test",
         "ours",
         "forest",
         "interpolation",
@@ -35,10 +36,11 @@ fn main() {
 fn print(row: &Row) {
     let errors = |errors: &Errors| format!("{:.2}/{:.2}/{:.1}", errors.mean, errors.p95, errors.max);
     println!(
-        "{:5} {:26} {:24} {:>20} {:>20} {:>20} {:>20} {:6.2} {:6.2} {:8.1} {:8.0}{}",
+        "{:5} {:26} {:24} {:>10} {:>20} {:>20} {:>20} {:>20} {:6.2} {:6.2} {:8.1} {:8.0}{}",
         row.split.name(),
         row.dataset,
         row.operation.name(),
+        format!("{}/{}", row.num_train, row.num_test),
         errors(&row.ours),
         errors(&row.forest),
         errors(&row.interpolation),

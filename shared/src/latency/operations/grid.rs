@@ -6,7 +6,7 @@ const FINE_UP_TO: f64 = 4096.0;
 /// The table.
 #[derive(Clone, Debug)]
 pub(super) struct Grid {
-    axes: [Vec<f64>; 2],
+    axes: [Axis; 2],
     /// Row by row of the first axis, ms.
     times: Vec<f32>,
 }
@@ -16,20 +16,20 @@ impl Grid {
     pub fn new(axes: [Vec<f64>; 2], time: impl Fn([f64; 2]) -> f64) -> Self {
         let second = &axes[1];
         let times = axes[0].iter().flat_map(|a| second.iter().map(|b| time([*a, *b]) as f32)).collect();
-        Grid { axes, times }
+        Grid { axes: axes.map(Axis::new), times }
     }
 
     /// The nearest place on the grid.
     pub fn clamp(&self, x: [f64; 2]) -> [f64; 2] {
-        let clamp = |axis: &Vec<f64>, value: f64| value.clamp(axis[0], axis[axis.len() - 1]);
+        let clamp = |axis: &Axis, value: f64| value.clamp(axis.nodes[0], axis.nodes[axis.nodes.len() - 1]);
         [clamp(&self.axes[0], x[0]), clamp(&self.axes[1], x[1])]
     }
 
     /// Time at a place on the grid, ms.
     pub fn at(&self, x: [f64; 2]) -> f64 {
-        let (i, u) = locate(&self.axes[0], x[0]);
-        let (j, v) = locate(&self.axes[1], x[1]);
-        let width = self.axes[1].len();
+        let (i, u) = self.axes[0].locate(x[0]);
+        let (j, v) = self.axes[1].locate(x[1]);
+        let width = self.axes[1].nodes.len();
         let along = |row: usize| {
             let at = row * width + j;
             let time = f64::from(self.times[at]);
@@ -40,17 +40,44 @@ impl Grid {
     }
 
     pub fn bytes(&self) -> usize {
-        4 * self.times.len() + 8 * (self.axes[0].len() + self.axes[1].len())
+        4 * self.times.len() + self.axes.iter().map(|axis| 8 * axis.nodes.len() + 4 * axis.first.len()).sum::<usize>()
     }
 }
 
-/// The node at or below `value`, and how far it is to the next, from 0 to below 1.
-fn locate(axis: &[f64], value: f64) -> (usize, f64) {
-    let above = axis.partition_point(|node| *node <= value).max(1);
-    let below = above - 1;
-    match axis.get(above) {
-        Some(next) => (below, (value - axis[below]) / (next - axis[below])),
-        None => (below, 0.0),
+/// Nodes, and for every 1/8192 of their span the node at or below its begin, so that finding a node is
+/// a look and a few steps instead of a search.
+#[derive(Clone, Debug)]
+struct Axis {
+    nodes: Vec<f64>,
+    first: Vec<u32>,
+    per_unit: f64,
+}
+
+impl Axis {
+    fn new(nodes: Vec<f64>) -> Self {
+        let span = nodes[nodes.len() - 1] - nodes[0];
+        let count = libm::ceil(span).clamp(1.0, 8192.0);
+        let per_unit = if span > 0.0 { count / span } else { 0.0 };
+        let first = (0..count as usize + 1)
+            .map(|part| {
+                let begin = if per_unit > 0.0 { nodes[0] + part as f64 / per_unit } else { nodes[0] };
+                // One node early, as rounding may put a value into the part before its own.
+                nodes.partition_point(|node| *node <= begin).saturating_sub(2) as u32
+            })
+            .collect();
+        Axis { nodes, first, per_unit }
+    }
+
+    /// The node at or below `value`, and how far it is to the next, from 0 to below 1.
+    fn locate(&self, value: f64) -> (usize, f64) {
+        let mut below = self.first[((value - self.nodes[0]) * self.per_unit) as usize] as usize;
+        while self.nodes.get(below + 1).is_some_and(|next| *next <= value) {
+            below += 1;
+        }
+        match self.nodes.get(below + 1) {
+            Some(next) => (below, (value - self.nodes[below]) / (next - self.nodes[below])),
+            None => (below, 0.0),
+        }
     }
 }
 

@@ -14,6 +14,9 @@ const MAX_NEIGHBOURS: usize = 16;
 /// Neighbours on one axis, half on each side.
 const NEIGHBOURS_ON_A_LINE: usize = 8;
 
+/// Points kept in view while weights are fitted.
+const MAX_CANDIDATES: usize = 32;
+
 /// With fewer points than this every one is looked at; above, only rows and columns nearby.
 const SCAN_ALL: usize = 1000;
 
@@ -61,8 +64,33 @@ impl Field {
     /// Estimate at `x` from the points that `keep` lets stand.
     pub fn estimate(&self, x: [f64; 2], weights: &Weights, keep: impl Fn(usize) -> bool) -> f64 {
         let here = self.physics.coordinates(x);
-        let mut near: Vec<(f32, usize)> = Vec::with_capacity(64);
-        let mut add = |index: usize| near.push((distance(&here, &self.coordinates[index], weights), index));
+        self.krige(&mut self.near(x, &here, weights, keep), weights)
+    }
+
+    /// Points that may matter to an estimate at point `at` under any weights not too far from `weights`.
+    pub fn candidates(&self, at: usize, weights: &Weights, keep: impl Fn(usize) -> bool) -> Vec<u32> {
+        let mut near = self.near(self.points[at].x, &self.coordinates[at], weights, keep);
+        keep_nearest(&mut near, MAX_CANDIDATES);
+        near.iter().map(|(_, index)| *index).collect()
+    }
+
+    /// Estimate at point `at` from its candidates.
+    pub fn estimate_among(&self, at: usize, candidates: &[u32], weights: &Weights) -> f64 {
+        let here = &self.coordinates[at];
+        let place = |index: &u32| (distance(here, &self.coordinates[*index as usize], weights), *index);
+        self.krige(&mut candidates.iter().map(place).collect(), weights)
+    }
+
+    /// Distances of the points around `x`.
+    fn near(
+        &self,
+        x: [f64; 2],
+        here: &Coordinates,
+        weights: &Weights,
+        keep: impl Fn(usize) -> bool,
+    ) -> Vec<(f32, u32)> {
+        let mut near: Vec<(f32, u32)> = Vec::with_capacity(64);
+        let mut add = |index: usize| near.push((distance(here, &self.coordinates[index], weights), index as u32));
         if self.is_line {
             let at = self.points.partition_point(|point| point.x[0] < x[0]);
             let half = NEIGHBOURS_ON_A_LINE / 2;
@@ -73,11 +101,7 @@ impl Field {
         } else {
             self.visit_window(x, &keep, add);
         }
-        if near.len() > MAX_NEIGHBOURS {
-            near.select_nth_unstable_by(MAX_NEIGHBOURS - 1, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            near.truncate(MAX_NEIGHBOURS);
-        }
-        self.krige(&near, weights)
+        near
     }
 
     /// The nearest points of the nearest rows: three below and four at or above, three on each side in each.
@@ -98,32 +122,46 @@ impl Field {
         self.rows[..at].iter().rev().filter(|row| visit(row)).take(3).for_each(drop);
     }
 
-    /// Best linear unbiased estimate with an unknown mean.
-    fn krige(&self, near: &[(f32, usize)], weights: &Weights) -> f64 {
-        const N: usize = MAX_NEIGHBOURS;
-        let count = near.len();
-        if count == 0 {
-            return 0.0;
+    /// Best linear unbiased estimate with an unknown mean, from the nearest of `near`.
+    fn krige(&self, near: &mut Vec<(f32, u32)>, weights: &Weights) -> f64 {
+        keep_nearest(near, MAX_NEIGHBOURS);
+        match near.len() {
+            0 => 0.0,
+            1..=NEIGHBOURS_ON_A_LINE => self.solve::<NEIGHBOURS_ON_A_LINE>(near, weights),
+            _ => self.solve::<MAX_NEIGHBOURS>(near, weights),
         }
+    }
+
+    fn solve<const N: usize>(&self, near: &[(f32, u32)], weights: &Weights) -> f64 {
+        let count = near.len();
         let mut matrix = [[0.0f64; N]; N];
         for i in 0..count {
+            let here = &self.coordinates[near[i].1 as usize];
             for j in 0..i {
-                let between = distance(&self.coordinates[near[i].1], &self.coordinates[near[j].1], weights);
-                matrix[i][j] = covariance(between);
+                matrix[i][j] = covariance(distance(here, &self.coordinates[near[j].1 as usize], weights));
             }
-            matrix[i][i] = 1.0 + weights.noise / self.points[near[i].1].num_samples;
+            matrix[i][i] = 1.0 + weights.noise / self.points[near[i].1 as usize].num_samples;
         }
         cholesky(&mut matrix, count);
-        let mut share = [0.0; N];
-        let mut ones = [0.0; N];
+        // Both right sides at once: covariances with the place asked for, and ones.
+        let mut right = [[0.0, 1.0]; N];
         for i in 0..count {
-            share[i] = covariance(near[i].0);
-            ones[i] = 1.0;
+            right[i][0] = covariance(near[i].0);
         }
-        substitute(&matrix, &mut share, count);
-        substitute(&matrix, &mut ones, count);
-        let missing = (1.0 - share[..count].iter().sum::<f64>()) / ones[..count].iter().sum::<f64>();
-        (0..count).map(|i| (share[i] + missing * ones[i]) * self.points[near[i].1].value).sum()
+        substitute(&matrix, &mut right, count);
+        let sum = |side: usize| right[..count].iter().map(|pair| pair[side]).sum::<f64>();
+        let missing = (1.0 - sum(0)) / sum(1);
+        let share = |pair: &[f64; 2]| pair[0] + missing * pair[1];
+        near.iter().zip(&right).map(|((_, index), pair)| share(pair) * self.points[*index as usize].value).sum()
+    }
+}
+
+fn keep_nearest(near: &mut Vec<(f32, u32)>, count: usize) {
+    if near.len() > count {
+        near.select_nth_unstable_by(count - 1, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        near.truncate(count);
+        // The order of summation must not depend on how the selection was made.
+        near.sort_unstable_by_key(|(_, index)| *index);
     }
 }
 
@@ -143,29 +181,35 @@ fn covariance(distance: f32) -> f64 {
     1.0 / (1.0 + f64::from(distance))
 }
 
+/// Lower factor in place; the diagonal holds reciprocals, so that nothing later divides.
 fn cholesky<const N: usize>(matrix: &mut [[f64; N]; N], count: usize) {
-    for j in 0..count {
-        for i in j..count {
+    for i in 0..count {
+        for j in 0..=i {
             let mut value = matrix[i][j];
             for k in 0..j {
                 value -= matrix[i][k] * matrix[j][k];
             }
-            matrix[i][j] = if i == j { libm::sqrt(value.max(1e-12)) } else { value / matrix[j][j] };
+            // The square root of a float is exact to the last bit on every machine.
+            matrix[i][j] = if i == j { 1.0 / value.max(1e-12).sqrt() } else { value * matrix[j][j] };
         }
     }
 }
 
-fn substitute<const N: usize>(factor: &[[f64; N]; N], right: &mut [f64; N], count: usize) {
+fn substitute<const N: usize>(factor: &[[f64; N]; N], right: &mut [[f64; 2]; N], count: usize) {
     for i in 0..count {
         for k in 0..i {
-            right[i] -= factor[i][k] * right[k];
+            let (known, weight) = (right[k], factor[i][k]);
+            right[i][0] -= weight * known[0];
+            right[i][1] -= weight * known[1];
         }
-        right[i] /= factor[i][i];
+        right[i] = right[i].map(|value| value * factor[i][i]);
     }
     for i in (0..count).rev() {
-        for k in i + 1..count {
-            right[i] -= factor[k][i] * right[k];
+        right[i] = right[i].map(|value| value * factor[i][i]);
+        let known = right[i];
+        for k in 0..i {
+            right[k][0] -= factor[i][k] * known[0];
+            right[k][1] -= factor[i][k] * known[1];
         }
-        right[i] /= factor[i][i];
     }
 }

@@ -9,6 +9,8 @@ mod kriging;
 mod operation;
 mod predictor;
 mod profile;
+#[cfg(test)]
+mod tests;
 mod trees;
 mod tuning;
 

@@ -5,12 +5,12 @@
 
 use super::coordinates::NUM_TREE_COLUMNS as WIDTH;
 
-const NUM_ROUNDS: usize = 200;
-const RATE: f64 = 0.1;
+const NUM_ROUNDS: usize = 150;
+const RATE: f64 = 0.12;
 const MAX_DEPTH: usize = 6;
 const MIN_WEIGHT: f64 = 2.0;
 const SHRINK: f64 = 0.5;
-const MAX_BINS: usize = 192;
+const MAX_BINS: usize = 128;
 
 #[derive(Clone, Debug)]
 enum Node {
@@ -46,7 +46,8 @@ struct Open {
     begin: usize,
     end: usize,
     depth: usize,
-    histogram: Box<Histogram>,
+    /// Absent where the depth allows no split.
+    histogram: Option<Box<Histogram>>,
 }
 
 impl Trees {
@@ -97,35 +98,45 @@ impl Builder<'_> {
     fn grow(&mut self) -> Vec<Node> {
         let mut order: Vec<u32> = (0..self.bins.len() as u32).collect();
         let mut nodes = vec![Node::Leaf(0.0)];
-        let histogram = self.histogram(&order);
+        let histogram = Some(self.histogram(&order));
         let mut open = vec![Open { node: 0, begin: 0, end: order.len(), depth: 0, histogram }];
-        while let Some(mut parent) = open.pop() {
+        let mut right = Vec::new();
+        while let Some(parent) = open.pop() {
             let span = &mut order[parent.begin..parent.end];
-            let total = parent.histogram[0].iter().fold((0.0, 0.0), |sum, bin| (sum.0 + bin.0, sum.1 + bin.1));
-            let split = if parent.depth < MAX_DEPTH { self.best_split(&parent.histogram, total) } else { None };
-            let Some((column, bin)) = split else {
+            let total = self.total(span);
+            let found = parent.histogram.and_then(|histogram| Some((self.best_split(&histogram, total)?, histogram)));
+            let Some(((column, bin), mut histogram)) = found else {
                 let value = RATE * total.1 / (total.0 + SHRINK);
                 nodes[parent.node] = Node::Leaf(value);
                 span.iter().for_each(|row| self.residuals[*row as usize] -= value);
                 continue;
             };
-            let (mut left, right): (Vec<u32>, Vec<u32>) =
-                span.iter().partition(|row| self.bins[**row as usize][column] as usize <= bin);
-            let middle = parent.begin + left.len();
-            let smaller = self.histogram(if left.len() < right.len() { &left } else { &right });
-            subtract(&mut parent.histogram, &smaller);
-            let (of_left, of_right) =
-                if left.len() < right.len() { (smaller, parent.histogram) } else { (parent.histogram, smaller) };
-            left.extend(right);
-            span.copy_from_slice(&left);
-            let child = nodes.len();
+            let left = partition(span, &mut right, |row| usize::from(self.bins[row as usize][column]) <= bin);
+            let depth = parent.depth + 1;
+            let (mut of_left, mut of_right) = (None, None);
+            if depth < MAX_DEPTH {
+                let is_left_smaller = 2 * left < span.len();
+                let smaller = self.histogram(if is_left_smaller { &span[..left] } else { &span[left..] });
+                subtract(&mut histogram, &smaller);
+                (of_left, of_right) = (Some(smaller), Some(histogram));
+                if !is_left_smaller {
+                    std::mem::swap(&mut of_left, &mut of_right);
+                }
+            }
+            let (child, middle) = (nodes.len(), parent.begin + left);
             nodes[parent.node] = Node::Split { column, cut: self.cuts[column][bin], child };
             nodes.extend([Node::Leaf(0.0), Node::Leaf(0.0)]);
-            let depth = parent.depth + 1;
             open.push(Open { node: child, begin: parent.begin, end: middle, depth, histogram: of_left });
             open.push(Open { node: child + 1, begin: middle, end: parent.end, depth, histogram: of_right });
         }
         nodes
+    }
+
+    fn total(&self, rows: &[u32]) -> (f64, f64) {
+        rows.iter().fold((0.0, 0.0), |sum, row| {
+            let weight = self.weights[*row as usize];
+            (sum.0 + weight, sum.1 + weight * self.residuals[*row as usize])
+        })
     }
 
     fn histogram(&self, rows: &[u32]) -> Box<Histogram> {
@@ -169,6 +180,23 @@ impl Builder<'_> {
         }
         best.1
     }
+}
+
+/// Puts rows that pass first, keeping the order in both parts; how many passed.
+fn partition(span: &mut [u32], right: &mut Vec<u32>, passes: impl Fn(u32) -> bool) -> usize {
+    right.clear();
+    let mut left = 0;
+    for index in 0..span.len() {
+        let row = span[index];
+        if passes(row) {
+            span[left] = row;
+            left += 1;
+        } else {
+            right.push(row);
+        }
+    }
+    span[left..].copy_from_slice(right);
+    left
 }
 
 fn subtract(from: &mut Histogram, part: &Histogram) {

@@ -4,7 +4,7 @@ use super::coordinates::NUM_COORDINATES;
 use super::kriging::{Field, Weights};
 
 /// Points left out to judge one setting.
-const NUM_PROBES: usize = 160;
+const NUM_PROBES: usize = 128;
 
 /// Rounds over all weights.
 const NUM_ROUNDS: usize = 4;
@@ -25,7 +25,8 @@ pub(super) fn tune(field: &Field, first: Weights) -> Weights {
         .map(|index| index * num_points / count + (index * 31) % stride)
         .filter(|index| *index > 0 && index + 1 < num_points)
         .collect();
-    let start = errors(field, &first, &probes);
+    let trials = trials(field, &first, &probes);
+    let start = errors(field, &first, &trials);
     let score = |[single, gap]: [f64; 2]| single / start[0].max(1e-9) + gap / start[1].max(1e-9);
     let (mut best, mut lowest, mut factor) = (first, 2.0, 4.0);
     for _ in 0..NUM_ROUNDS {
@@ -40,7 +41,7 @@ pub(super) fn tune(field: &Field, first: Weights) -> Weights {
                     Some(weight) => *weight *= scale as f32,
                     None => tried.noise *= scale,
                 }
-                let now = score(errors(field, &tried, &probes));
+                let now = score(errors(field, &tried, &trials));
                 if now < lowest - 1e-4 {
                     (best, lowest, is_better) = (tried, now, true);
                     break;
@@ -54,19 +55,30 @@ pub(super) fn tune(field: &Field, first: Weights) -> Weights {
     best
 }
 
-/// Mean relative errors of the probes: left out alone, and within a gap.
-fn errors(field: &Field, weights: &Weights, probes: &[usize]) -> [f64; 2] {
+/// A point, and the candidates left to it alone and within a gap.
+struct Trial {
+    at: usize,
+    left: [Vec<u32>; 2],
+}
+
+fn trials(field: &Field, weights: &Weights, probes: &[usize]) -> Vec<Trial> {
     let gap = (field.points.len() / GAP_PART).max(2);
-    let mut sums = [0.0; 2];
-    for (order, probe) in probes.iter().enumerate() {
-        let point = &field.points[*probe];
-        let begin = probe.saturating_sub((order * 7) % gap);
-        for (sum, left_out) in sums.iter_mut().zip([*probe..probe + 1, begin..begin + gap]) {
-            let estimate = field.estimate(point.x, weights, |index| !left_out.contains(&index));
-            *sum += relative_error(estimate, point.value);
-        }
-    }
-    sums.map(|sum| sum / probes.len() as f64)
+    let trial = |(order, at): (usize, &usize)| {
+        let begin = at.saturating_sub((order * 7) % gap);
+        let left =
+            [*at..at + 1, begin..begin + gap].map(|out| field.candidates(*at, weights, |index| !out.contains(&index)));
+        Trial { at: *at, left }
+    };
+    probes.iter().enumerate().map(trial).collect()
+}
+
+/// Mean relative errors: of points left out alone, and within a gap.
+fn errors(field: &Field, weights: &Weights, trials: &[Trial]) -> [f64; 2] {
+    let error = |trial: &Trial, kind: usize| {
+        let estimate = field.estimate_among(trial.at, &trial.left[kind], weights);
+        relative_error(estimate, field.points[trial.at].value)
+    };
+    [0, 1].map(|kind| trials.iter().map(|trial| error(trial, kind)).sum::<f64>() / trials.len() as f64)
 }
 
 /// Relative error of a time whose log is `estimate` where it is `value`.
