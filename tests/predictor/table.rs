@@ -99,7 +99,7 @@ pub fn rows(folder: &Path, filter: &str) -> Vec<Row> {
     while table.next_row().expect("a row") {
         let name = |index: usize| table.text(names[index]).expect("text").expect("a name").to_owned();
         let (dataset, op) = (name(1), name(2));
-        let split = if name(0) == "mod5" { Split::Mod5 } else { Split::Block };
+        let split = Split::ALL.into_iter().find(|split| split.name() == name(0)).expect("a split");
         let file = format!("{}__{op}.csv.gz", dataset.replace('/', "_"));
         if !file.contains(filter) {
             continue;

@@ -44,7 +44,8 @@ pub(super) struct Field {
     /// Spans of points with one first coordinate.
     rows: Vec<(f64, usize, usize)>,
     physics: Physics,
-    is_line: bool,
+    /// The operation is a function of one size.
+    pub is_line: bool,
 }
 
 impl Field {
@@ -185,10 +186,8 @@ fn covariance(distance: f32) -> f64 {
 fn cholesky<const N: usize>(matrix: &mut [[f64; N]; N], count: usize) {
     for i in 0..count {
         for j in 0..=i {
-            let mut value = matrix[i][j];
-            for k in 0..j {
-                value -= matrix[i][k] * matrix[j][k];
-            }
+            let known: f64 = matrix[i][..j].iter().zip(&matrix[j][..j]).map(|(a, b)| a * b).sum();
+            let value = matrix[i][j] - known;
             // The square root of a float is exact to the last bit on every machine.
             matrix[i][j] = if i == j { 1.0 / value.max(1e-12).sqrt() } else { value * matrix[j][j] };
         }
