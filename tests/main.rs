@@ -16,6 +16,7 @@ mod memory;
 mod parity;
 mod parsers;
 mod pipeline;
+mod predictor;
 mod qwen3_reference;
 mod reference;
 mod vllm_rtx4090;

@@ -4,6 +4,7 @@ pub mod layered;
 pub(crate) mod model_shape;
 mod nonnegative;
 mod roofline;
+pub mod operations;
 mod shape;
 mod step_model;
 mod step_profile;
