@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use fidelio_shared::latency::operations::{
-    ModelShape, Operation, OperationProfile, ProfileFilter, num_multiprocessors,
+    Operation, OperationProfile, OperationShape, ProfileFilter, num_multiprocessors,
 };
 use table::{Row, Split, rows};
 
@@ -58,7 +58,7 @@ fn a_profiling_root_of_vidur_is_read_as_it_is_and_fitted_whole() {
         return;
     }
     let read = |file: &str| fs::read(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-    let shape = ModelShape {
+    let shape = OperationShape {
         num_q_heads: 32,
         num_kv_heads: 32,
         embedding_dim: 4096,

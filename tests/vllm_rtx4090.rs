@@ -23,7 +23,7 @@ use fidelio_shared::time::Nanos;
 use crate::harness::data;
 
 /// Errors of the means of TTFT, TPOT and E2E are at most this, in percent.
-const MEANS_WITHIN: f64 = 8.0;
+const MEANS_WITHIN: f64 = 2.0;
 
 #[test]
 fn a_real_vllm_run_is_predicted_from_the_profile_of_its_operations() {
@@ -82,12 +82,16 @@ fn settings(meta: &serde_json::Value, num_blocks: u32) -> SchedulerConfig {
         policy: Policy::VllmV1,
         max_num_seqs: number("max_num_seqs"),
         max_num_batched_tokens: number("max_num_batched_tokens"),
-        long_prefill_token_threshold: 0,
         block_size: 16,
         num_blocks,
-        watermark_permille: 0,
         max_model_len: number("max_model_len"),
-        max_in_flight: 1,
+        max_in_flight: 2,
+        async_scheduling: true,
+        enable_prefix_caching: meta["kv_cache"]["enable_prefix_caching"].as_bool().expect("a flag"),
+        reserve_full_prompt: meta["resolved_config"]["scheduler_config"]["scheduler_reserve_full_isl"]
+            .as_bool()
+            .expect("a flag"),
+        ..SchedulerConfig::default()
     }
 }
 

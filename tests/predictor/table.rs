@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use fidelio_shared::latency::operations::{
-    Axes, ModelShape, Operation, OperationContext, Predictor, Sample, num_multiprocessors, set_failed_aside,
+    Axes, Operation, OperationContext, OperationShape, Predictor, Sample, num_multiprocessors, set_failed_aside,
 };
 use fidelio_shared::schema::table::TableReader;
 use flate2::read::GzDecoder;
@@ -192,7 +192,7 @@ fn read(path: &Path, split: Split, operation: Operation) -> (Vec<Sample>, BTreeM
         Axes::BatchAndCache => &["batch_size", "kv_cache_size"],
         _ => &["num_tokens"],
     };
-    let features = table.all_required(features).expect("the features");
+    let features: Vec<_> = features.iter().map(|name| table.required(name).expect("a feature")).collect();
     let time = table.required("time_ms").expect("a time");
     let test = table.required(if split == Split::Mod5 { "test_mod5" } else { "test_block" }).expect("the split");
     let (mut samples, mut held_out) = (Vec::new(), BTreeMap::new());
@@ -211,7 +211,7 @@ fn read(path: &Path, split: Split, operation: Operation) -> (Vec<Sample>, BTreeM
 
 /// Model and device of `a100/Llama-2-7b/tp1`; networks (`a100_dgx`) need no model.
 fn context(dataset: &str) -> OperationContext {
-    let shape = |num_q_heads, num_kv_heads, embedding_dim, mlp_hidden_dim, vocab_size| ModelShape {
+    let shape = |num_q_heads, num_kv_heads, embedding_dim, mlp_hidden_dim, vocab_size| OperationShape {
         num_q_heads,
         num_kv_heads,
         embedding_dim,

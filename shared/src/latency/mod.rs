@@ -3,8 +3,8 @@
 pub mod layered;
 pub(crate) mod model_shape;
 mod nonnegative;
-mod roofline;
 pub mod operations;
+mod roofline;
 mod shape;
 mod step_model;
 mod step_profile;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::latency::{BatchShape, LatencyModel, ModelShape, StepTime};
-use crate::time::Nanos;
+use crate::time::{Nanos, Ticks};
 
 /// Peak figures of one device, as its maker states them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -103,11 +103,8 @@ impl LatencyModel for Roofline {
         if stage + 1 == self.shape.pipeline_parallel && batch.num_sampled > 0 {
             seconds += self.matrices(self.shape.embedding_params() as f64, batch.num_sampled as f64);
         }
-        StepTime { host: self.host, device: Nanos(libm::round(seconds * 1e9) as u64) }
-    }
-
-    fn covers(&self, _shape: &BatchShape) -> bool {
-        false
+        // Nothing was profiled, so nothing is covered.
+        StepTime { host: self.host.into(), device: Ticks::from_nanos_f64(seconds * 1e9), is_covered: false }
     }
 }
 
@@ -146,8 +143,8 @@ mod tests {
             let time = millis(&model, &decode(batch, context));
             assert!((time - floor).abs() < 0.01, "batch {batch}, context {context}: {time} ms, floor {floor} ms");
         }
-        assert_eq!(model.stage_time(&decode(1, 128), 0).host, Nanos(70));
-        assert!(!model.covers(&decode(1, 128)), "nothing was profiled");
+        assert_eq!(model.stage_time(&decode(1, 128), 0).host, Nanos(70).into());
+        assert!(!model.stage_time(&decode(1, 128), 0).is_covered, "nothing was profiled");
     }
 
     #[test]

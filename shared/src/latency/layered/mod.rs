@@ -16,7 +16,7 @@ pub use curve::Curve;
 pub use profile::LayerProfile;
 
 use crate::latency::{BatchShape, LatencyModel, StepTime};
-use crate::time::Nanos;
+use crate::time::{Nanos, Ticks};
 
 /// A latency model made of profiled operations, of one device without parallelism.
 #[derive(Clone, Debug)]
@@ -69,13 +69,18 @@ impl LayeredModel {
 
 impl LatencyModel for LayeredModel {
     fn stage_time(&self, shape: &BatchShape, _stage: u32) -> StepTime {
-        StepTime { host: self.host, device: Nanos(libm::round(self.device_micros(shape) * 1e3) as u64) }
+        StepTime {
+            host: self.host.into(),
+            device: Ticks::from_nanos_f64(self.device_micros(shape) * 1e3),
+            is_covered: self.covers(shape),
+        }
     }
+}
 
+impl LayeredModel {
     fn covers(&self, shape: &BatchShape) -> bool {
-        let sequences = shape.num_prefill_seqs + shape.num_decode_seqs;
         shape.num_tokens() < self.by_tokens.len() as u64
-            && sequences < self.by_sequences.len() as u64
+            && shape.num_seqs() < self.by_sequences.len() as u64
             && self.attention.covers(shape)
     }
 }
@@ -151,8 +156,8 @@ mod tests {
             let time = model.device_micros(&shape);
             assert!((time / expected - 1.0).abs() < 1e-12, "{shape:?}: {time} µs, {expected} µs by hand");
             let device = Nanos(libm::round(expected * 1e3) as u64);
-            assert_eq!(model.stage_time(&shape, 0), StepTime { host: Nanos(5), device });
-            assert!(model.covers(&shape));
+            let step = model.stage_time(&shape, 0);
+            assert_eq!((step.host.to_nanos(), step.device.to_nanos(), step.is_covered), (Nanos(5), device, true));
         }
     }
 

@@ -4,7 +4,7 @@ use super::Operation;
 
 /// Sizes of a model that decide what its operations compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ModelShape {
+pub struct OperationShape {
     /// Query heads.
     pub num_q_heads: u32,
     /// Key and value heads.
@@ -23,7 +23,7 @@ pub struct ModelShape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperationContext {
     /// The model.
-    pub shape: ModelShape,
+    pub shape: OperationShape,
     /// Devices that share one layer.
     pub tensor_parallel: u32,
     /// Streaming multiprocessors of the device, see [`num_multiprocessors`]; without it steps of the

@@ -14,7 +14,7 @@ mod tests;
 mod trees;
 mod tuning;
 
-pub use context::{ModelShape, OperationContext, num_multiprocessors};
+pub use context::{OperationContext, OperationShape, num_multiprocessors};
 pub use failed::{SetAside, set_failed_aside};
 pub use operation::{Axes, Operation, ProfileFile};
 pub use predictor::Predictor;

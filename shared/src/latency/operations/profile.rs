@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ModelShape, Operation, OperationContext, Predictor, ProfileFile, Sample, SetAside, set_failed_aside};
+use super::{Operation, OperationContext, OperationShape, Predictor, ProfileFile, Sample, SetAside, set_failed_aside};
 use crate::schema::DataError;
 use crate::schema::table::{Column, TableReader};
 
@@ -16,7 +16,7 @@ const NUM_SHOWN: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProfileFilter {
     /// The model.
-    pub shape: ModelShape,
+    pub shape: OperationShape,
     /// Devices that share one layer.
     pub tensor_parallel: u32,
     /// Pipeline stages.

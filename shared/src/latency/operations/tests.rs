@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn shape() -> ModelShape {
-    ModelShape {
+fn shape() -> OperationShape {
+    OperationShape {
         num_q_heads: 32,
         num_kv_heads: 32,
         embedding_dim: 4096,
