@@ -16,4 +16,5 @@ mod parsers;
 mod pipeline;
 mod qwen3_reference;
 mod reference;
+mod traces;
 mod workload;

@@ -4,7 +4,10 @@ mod files;
 mod hub;
 mod tokenizer;
 
-pub use files::{BUILTIN_DEMO, PromptFile, read_arrival_times, read_decode_lengths, read_lengths, read_prompt_file};
+pub use files::{
+    BUILTIN_DEMO, PromptFile, TraceFile, hash_file, lengths_source, read_decode_lengths, read_prompt_file,
+    times_source, trace_source,
+};
 pub use hub::HUB_PREFIX;
 pub use tokenizer::{BUILTIN_QWEN3, PromptTokenizer, encode_prompts};
 
@@ -28,8 +31,9 @@ pub fn request_tokens(
     let encoded = encode_prompts(tokenizer, prompts, template)?;
     let by_id: BTreeMap<&str, &Vec<u32>> =
         prompts.iter().map(|prompt| prompt.prompt_id.as_str()).zip(&encoded).collect();
-    let of_request = |(id, row): (usize, &WorkloadRow)| {
-        let problem = match by_id.get(row.prompt_id.as_str()) {
+    let of_request = |(id, row): (u64, &WorkloadRow)| {
+        let name = row.prompt_name(id);
+        let problem = match by_id.get(&*name) {
             Some(tokens) if tokens.len() == row.num_prefill_tokens as usize => return Ok((*tokens).clone()),
             Some(tokens) => format!(
                 "request {id} has {} prompt tokens, its text has {} with tokenizer `{}`",
@@ -37,11 +41,11 @@ pub fn request_tokens(
                 tokens.len(),
                 tokenizer.reference()
             ),
-            None => format!("request {id} asks prompt `{}`, which is not in `prompts.jsonl`", row.prompt_id),
+            None => format!("request {id} asks prompt `{name}`, which is not in `prompts.jsonl`"),
         };
         Err(DataError::new("trace_lengths.csv", problem).with_hint("make the workload again with this configuration"))
     };
-    let tokens: std::result::Result<Vec<_>, DataError> = workload.rows.iter().enumerate().map(of_request).collect();
+    let tokens: std::result::Result<Vec<_>, DataError> = (0..).zip(&workload.rows).map(of_request).collect();
     tokens.context("encoding the workload's prompts")
 }
 

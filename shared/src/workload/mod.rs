@@ -4,12 +4,21 @@
 //! another arrival process leaves the lengths as they were and a longer workload begins like a shorter one.
 
 mod arrivals;
+mod calendar;
+mod check;
 mod generate;
 mod lengths;
+mod source;
 mod spec;
 mod stream;
+mod totals;
+mod traces;
 
-pub use generate::{Generated, Inputs, SourceRequest, generate, synthetic_prompt};
+pub use check::{GenerateError, SpecError};
+pub use generate::{GeneratedRow, Inputs, Requests, generate, synthetic_prompt};
+pub use source::{Open, Opened, SourceRequest, in_memory};
 pub use spec::{
-    ArrivalProcess, ChatTemplate, DecodeLengths, LengthDistribution, Order, RequestSource, SpecError, WorkloadSpec,
+    ArrivalProcess, ChatTemplate, Clip, DecodeLengths, FirstArrival, LengthDistribution, Order, RequestSource,
+    WorkloadSpec,
 };
+pub use traces::{MOONCAKE_BLOCK_TOKENS, TraceReader};
