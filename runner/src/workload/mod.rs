@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use fidelio_shared::schema::{DataError, PromptRow, Workload, WorkloadRow};
-use fidelio_shared::workload::{ChatTemplate, synthetic_prompt};
+use fidelio_shared::workload::{ChatTemplate, synthetic_prompt, synthetic_prompt_of_blocks};
 
 /// Token ids of every request of a stored workload: its prompts encoded again.
 ///
@@ -49,10 +49,18 @@ pub fn request_tokens(
     tokens.context("encoding the workload's prompts")
 }
 
-/// Token ids of every request when only lengths are known: random by seed and request. Prompts above
+/// Token ids of every request when only lengths are known: random by seed and request, equal where block
+/// hashes are. Prompts above
 /// `longest` get none: the engine refuses them before it reads a token.
 pub fn random_tokens(workload: &Workload, seed: u64, vocab_size: u32, longest: u32) -> Vec<Vec<u32>> {
     let rows = (0u32..).zip(&workload.rows);
     let length = |row: &WorkloadRow| if row.num_prefill_tokens > longest { 0 } else { row.num_prefill_tokens };
-    rows.map(|(id, row)| synthetic_prompt(seed, id, length(row), vocab_size)).collect()
+    rows.map(|(id, row)| match &workload.prefixes {
+        Some(prefixes) => {
+            let blocks = (prefixes.block_tokens, prefixes.of(id));
+            synthetic_prompt_of_blocks(seed, id, blocks, length(row), vocab_size)
+        }
+        None => synthetic_prompt(seed, id, length(row), vocab_size),
+    })
+    .collect()
 }

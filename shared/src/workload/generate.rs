@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use crate::schema::{Prefixes, Workload, WorkloadRow};
 use crate::time::Nanos;
 use crate::workload::arrivals::Gaps;
+use crate::workload::asked::Lengths;
 use crate::workload::check::{GenerateError, SpecError};
-use crate::workload::lengths::LengthSampler;
-use crate::workload::source::{Open, Picks, SourceRequest};
-use crate::workload::spec::{ArrivalProcess, DecodeLengths, RequestSource, WorkloadSpec};
-use crate::workload::stream::Stream;
-use crate::workload::totals::{Fit, TotalSampler};
+use crate::workload::source::{Open, SourceRequest};
+use crate::workload::spec::{ArrivalProcess, WorkloadSpec};
 
 /// What the files named by a specification hold.
 #[derive(Default)]
@@ -59,13 +57,6 @@ pub fn generate(spec: &WorkloadSpec, inputs: &Inputs) -> Result<Workload, Genera
         }
     }
     Ok(workload)
-}
-
-/// Token ids for a request of which only the length is known: uniform over `0..vocab_size`, the
-/// same for the same seed and request whatever the rest of the workload is.
-pub fn synthetic_prompt(seed: u64, request_id: u32, num_tokens: u32, vocab_size: u32) -> Vec<u32> {
-    let mut stream = Stream::new(seed, &format!("prompt_tokens/{request_id}"));
-    (0..num_tokens).map(|_| stream.below(u64::from(vocab_size)) as u32).collect()
 }
 
 impl<'a> Requests<'a> {
@@ -139,181 +130,11 @@ impl Iterator for Requests<'_> {
     }
 }
 
-/// What one request asks, before it is known when.
-struct Asked {
-    prompt_id: String,
-    num_prefill_tokens: u32,
-    num_decode_tokens: u32,
-    arrival: Option<Nanos>,
-    source_row: Option<u32>,
-    hash_ids: Vec<u64>,
-}
-
-/// Where lengths come from.
-enum Lengths<'a> {
-    Apart { prefill: (LengthSampler<'a>, Stream), decode: (LengthSampler<'a>, Stream) },
-    Together { total: TotalSampler<'a>, stream: Stream },
-    Source(Box<SourceLengths<'a>>),
-}
-
-impl<'a> Lengths<'a> {
-    fn new(spec: &'a WorkloadSpec, inputs: &'a Inputs) -> Result<Self, GenerateError> {
-        let together = |total| Lengths::Together { total, stream: Stream::new(spec.seed, "total_lengths") };
-        Ok(match spec.requests {
-            RequestSource::Synthetic { ref prefill, ref decode } => Lengths::Apart {
-                prefill: (LengthSampler::new(prefill), Stream::new(spec.seed, "prefill_lengths")),
-                decode: (LengthSampler::new(decode), Stream::new(spec.seed, "decode_lengths")),
-            },
-            RequestSource::SyntheticTotal { ref total, prefill_to_decode_ratio } => {
-                together(TotalSampler::new(total, prefill_to_decode_ratio))
-            }
-            RequestSource::VidurUniform { min_tokens, max_tokens, prefill_to_decode_ratio } => {
-                together(TotalSampler::vidur_uniform(min_tokens, max_tokens, prefill_to_decode_ratio))
-            }
-            RequestSource::VidurZipf { theta, min_tokens, max_tokens, prefill_to_decode_ratio } => {
-                together(TotalSampler::vidur_zipf(theta, min_tokens, max_tokens, prefill_to_decode_ratio))
-            }
-            RequestSource::Prompts { .. } | RequestSource::Lengths { .. } | RequestSource::Trace { .. } => {
-                Lengths::Source(Box::new(SourceLengths::new(spec, inputs)?))
-            }
-        })
-    }
-
-    /// `None` when the source has been gone through.
-    fn next(&mut self, spec: &WorkloadSpec, request_id: u32) -> Result<Option<Asked>, GenerateError> {
-        let (num_prefill_tokens, num_decode_tokens) = match self {
-            Lengths::Apart { prefill, decode } => (prefill.0.draw(&mut prefill.1), decode.0.draw(&mut decode.1)),
-            Lengths::Together { total, stream } => total.draw(stream),
-            Lengths::Source(source) => return source.next(spec, request_id),
-        };
-        let prompt_id = String::new();
-        let drawn = Asked {
-            prompt_id,
-            num_prefill_tokens,
-            num_decode_tokens,
-            arrival: None,
-            source_row: None,
-            hash_ids: Vec::new(),
-        };
-        Ok(Some(drawn))
-    }
-}
-
-/// Lengths of the rows of a file.
-struct SourceLengths<'a> {
-    picks: Picks<'a>,
-    /// Rows taken in this round.
-    num_taken: u32,
-    /// Draws output lengths that replace the source's.
-    sampler: Option<LengthSampler<'a>>,
-    stream: Stream,
-    fit: Option<Fit>,
-    inputs: &'a Inputs,
-}
-
-impl<'a> SourceLengths<'a> {
-    fn new(spec: &'a WorkloadSpec, inputs: &'a Inputs) -> Result<Self, GenerateError> {
-        let open = inputs.source.as_ref().ok_or_else(nothing)?;
-        let sampler = match &spec.decode {
-            Some(DecodeLengths::Sampled { lengths }) => Some(LengthSampler::new(lengths)),
-            _ => None,
-        };
-        Ok(SourceLengths {
-            picks: Picks::new(open, spec.order, spec.seed)?,
-            num_taken: 0,
-            sampler,
-            stream: Stream::new(spec.seed, "decode_lengths"),
-            fit: Fit::new(&spec.requests),
-            inputs,
-        })
-    }
-
-    fn next(&mut self, spec: &WorkloadSpec, request_id: u32) -> Result<Option<Asked>, GenerateError> {
-        let Some((number, row)) = self.pick(spec)? else { return Ok(None) };
-        let mut decode = match &self.sampler {
-            Some(sampler) => sampler.draw(&mut self.stream),
-            None => self.given_decode(spec.decode.as_ref(), number, &row)?,
-        };
-        let (mut prefill, mut hash_ids) = (row.num_prefill_tokens, row.hash_ids);
-        if let Some(fit) = &self.fit {
-            if spec.decode.is_none() {
-                decode = fit.scale_decode(decode);
-            }
-            (prefill, decode) = fit.clip(fit.scale_prefill(prefill), decode)?;
-            if let Some(block_tokens) = self.inputs.block_tokens.filter(|_| prefill < row.num_prefill_tokens) {
-                // A block that was cut is not the one its hash stands for.
-                hash_ids.truncate((prefill / block_tokens) as usize);
-            }
-        }
-        // A row without a name is known by its number, which is the request's own in the first round.
-        let is_own = number == request_id;
-        let prompt_id = if row.prompt_id.is_empty() && !is_own { format!("request_{number}") } else { row.prompt_id };
-        Ok(Some(Asked {
-            prompt_id,
-            num_prefill_tokens: prefill,
-            num_decode_tokens: decode,
-            arrival: row.arrival,
-            source_row: Some(number),
-            hash_ids,
-        }))
-    }
-
-    fn pick(&mut self, spec: &WorkloadSpec) -> Result<Option<(u32, SourceRequest)>, GenerateError> {
-        let mut picked = self.picks.next_of_round()?;
-        if picked.is_none() && self.num_taken > 0 {
-            if spec.num_requests.is_none() {
-                return Ok(None);
-            }
-            if matches!(spec.arrivals, ArrivalProcess::Trace { .. }) {
-                let num = self.num_taken;
-                return Err(SpecError::new(
-                    "num_requests",
-                    format!("the trace holds {num} requests, and its own times end with them"),
-                )
-                .with_hint(format!("at most {num}, or another arrival process"))
-                .into());
-            }
-            self.num_taken = 0;
-            self.picks.next_round()?;
-            picked = self.picks.next_of_round()?;
-        }
-        if picked.is_none() {
-            return Err(nothing().into());
-        }
-        self.num_taken += 1;
-        Ok(picked)
-    }
-
-    fn given_decode(
-        &self,
-        lengths: Option<&DecodeLengths>,
-        number: u32,
-        row: &SourceRequest,
-    ) -> Result<u32, SpecError> {
-        let missing = |field: &str, place: &str| {
-            let name = if row.prompt_id.is_empty() { format!("request_{number}") } else { row.prompt_id.clone() };
-            SpecError::new(field, format!("{place} gives prompt `{name}` no `num_decode_tokens`"))
-        };
-        match lengths {
-            Some(DecodeLengths::Constant { num_tokens }) => Ok(*num_tokens),
-            Some(DecodeLengths::PerPrompt { file: Some(file) }) => {
-                let found = self.inputs.decode_by_prompt.get(&row.prompt_id).copied();
-                found.ok_or_else(|| missing("decode.file", &format!("`{file}`")))
-            }
-            _ => row.num_decode_tokens.ok_or_else(|| missing("decode", "its row")),
-        }
-    }
-}
-
-fn nothing() -> SpecError {
-    SpecError::new("requests", "the source holds no request")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::workload::source::in_memory;
-    use crate::workload::spec::{ChatTemplate, FirstArrival, LengthDistribution, Order};
+    use crate::workload::spec::{ChatTemplate, DecodeLengths, FirstArrival, LengthDistribution, Order, RequestSource};
 
     fn spec(requests: RequestSource, decode: Option<DecodeLengths>, num_requests: Option<u32>) -> WorkloadSpec {
         let arrivals = ArrivalProcess::Poisson { rate_rps: 3.0, max_gap_factor: None };
@@ -447,15 +268,5 @@ mod tests {
         spec.decode = Some(DecodeLengths::PerPrompt { file: Some("d.csv".to_owned()) });
         let error = generate(&spec, &inputs).expect_err("the table is empty");
         assert_eq!(error.to_string(), "`decode.file`: `d.csv` gives prompt `p0` no `num_decode_tokens`");
-    }
-
-    #[test]
-    fn random_prompts_depend_on_seed_and_request_alone() {
-        let prompt = synthetic_prompt(1, 7, 100, 151_643);
-        assert_eq!(prompt.len(), 100);
-        assert!(prompt.iter().all(|token| *token < 151_643));
-        assert_eq!(synthetic_prompt(1, 7, 40, 151_643), prompt[..40]);
-        assert_ne!(synthetic_prompt(1, 8, 100, 151_643), prompt);
-        assert_ne!(synthetic_prompt(2, 7, 100, 151_643), prompt);
     }
 }
