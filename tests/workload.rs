@@ -179,13 +179,13 @@ fn bad_files_name_file_line_and_column() {
     let cut = gzip(&[b'x'; 5000]);
     let cut = file("cut.jsonl.gz", &cut[..cut.len() - 9]);
     read_prompt_file(&cut.to_string_lossy()).expect_err("a gzip file that is cut off");
-    let missing = build(&["workload.requests.file=/nowhere/p.jsonl"]).expect_err("no file");
+    let missing = build(&["workload.requests.file=/nowhere/p.jsonl"]).err().expect("no file");
     assert_eq!(data_error(&missing).file, "/nowhere/p.jsonl");
-    let builtin = build(&["workload.requests.file=builtin:dmeo"]).expect_err("no such built-in");
+    let builtin = build(&["workload.requests.file=builtin:dmeo"]).err().expect("no such built-in");
     assert_eq!(data_error(&builtin).hint.as_deref(), Some("the only one is `builtin:demo`"));
     let empty = file("empty.jsonl", b"{\"prompt_id\":\"a\",\"text\":\"\",\"num_decode_tokens\":1}\n");
     let empty = format!("workload.requests.file={}", empty.display());
-    let error = build(&[&empty, "workload.chat_template=none"]).expect_err("no token");
+    let error = build(&[&empty, "workload.chat_template=none"]).err().expect("no token");
     assert!(format!("{error:#}").contains("prompt `a` has no token"), "{error:#}");
 }
 
