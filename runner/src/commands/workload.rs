@@ -39,7 +39,7 @@ impl BuiltWorkload {
     /// # Errors
     /// A file that was changed since.
     pub fn workload(&self) -> Result<Workload> {
-        generate(&self.spec, &self.inputs).map_err(|error| located(error))
+        generate(&self.spec, &self.inputs).map_err(located)
     }
 
     /// Writes the tables, a request at a time.

@@ -21,19 +21,19 @@ pub(super) struct Asked {
 
 /// Where lengths come from.
 pub(super) enum Lengths<'a> {
-    Apart { prefill: (LengthSampler<'a>, Stream), decode: (LengthSampler<'a>, Stream) },
-    Together { total: TotalSampler<'a>, stream: Stream },
+    Apart(Box<[(LengthSampler<'a>, Stream); 2]>),
+    Together(Box<(TotalSampler<'a>, Stream)>),
     Source(Box<SourceLengths<'a>>),
 }
 
 impl<'a> Lengths<'a> {
     pub(super) fn new(spec: &'a WorkloadSpec, inputs: &'a Inputs) -> Result<Self, GenerateError> {
-        let together = |total| Lengths::Together { total, stream: Stream::new(spec.seed, "total_lengths") };
+        let together = |total| Lengths::Together(Box::new((total, Stream::new(spec.seed, "total_lengths"))));
         Ok(match spec.requests {
-            RequestSource::Synthetic { ref prefill, ref decode } => Lengths::Apart {
-                prefill: (LengthSampler::new(prefill), Stream::new(spec.seed, "prefill_lengths")),
-                decode: (LengthSampler::new(decode), Stream::new(spec.seed, "decode_lengths")),
-            },
+            RequestSource::Synthetic { ref prefill, ref decode } => Lengths::Apart(Box::new([
+                (LengthSampler::new(prefill), Stream::new(spec.seed, "prefill_lengths")),
+                (LengthSampler::new(decode), Stream::new(spec.seed, "decode_lengths")),
+            ])),
             RequestSource::SyntheticTotal { ref total, prefill_to_decode_ratio } => {
                 together(TotalSampler::new(total, prefill_to_decode_ratio))
             }
@@ -52,8 +52,14 @@ impl<'a> Lengths<'a> {
     /// `None` when the source has been gone through.
     pub(super) fn next(&mut self, spec: &WorkloadSpec, request_id: u32) -> Result<Option<Asked>, GenerateError> {
         let (num_prefill_tokens, num_decode_tokens) = match self {
-            Lengths::Apart { prefill, decode } => (prefill.0.draw(&mut prefill.1), decode.0.draw(&mut decode.1)),
-            Lengths::Together { total, stream } => total.draw(stream),
+            Lengths::Apart(pair) => {
+                let [prefill, decode] = &mut **pair;
+                (prefill.0.draw(&mut prefill.1), decode.0.draw(&mut decode.1))
+            }
+            Lengths::Together(total) => {
+                let (total, stream) = &mut **total;
+                total.draw(stream)
+            }
             Lengths::Source(source) => return source.next(spec, request_id),
         };
         let prompt_id = String::new();

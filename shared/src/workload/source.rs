@@ -37,7 +37,7 @@ pub(super) enum Picks<'a> {
     /// One row after the other; nothing is kept.
     File { open: &'a Open<SourceRequest>, rows: Opened<SourceRequest>, next: u32 },
     /// All rows in columns, and which of them are still to come in this round.
-    Shuffled { rows: Box<Columns>, stream: Stream, left: Vec<u32> },
+    Shuffled { rows: Columns, stream: Box<Stream>, left: Vec<u32> },
 }
 
 impl<'a> Picks<'a> {
@@ -46,8 +46,9 @@ impl<'a> Picks<'a> {
         match order {
             Order::File => Ok(Picks::File { open, rows, next: 0 }),
             Order::Shuffled => {
-                let rows = Box::new(Columns::read(rows)?);
-                let mut picks = Picks::Shuffled { rows, stream: Stream::new(seed, "prompt_order"), left: Vec::new() };
+                let rows = Columns::read(rows)?;
+                let mut picks =
+                    Picks::Shuffled { rows, stream: Box::new(Stream::new(seed, "prompt_order")), left: Vec::new() };
                 picks.next_round()?;
                 Ok(picks)
             }
