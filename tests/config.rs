@@ -56,7 +56,9 @@ fn every_experiment_resolves_and_every_option_fits_the_quickstart() {
         match (listing.group.as_str(), listing.option.as_str()) {
             ("experiment", name) => drop(good(name, &[])),
             ("model", "hugging-face") => drop(good("quickstart", &[&group, "model.path=/models/qwen3"])),
-            ("workload", "lengths") => drop(good("quickstart", &[&group, "workload.requests.file=l.csv"])),
+            ("workload", "lengths" | "arxiv" | "azure-conv" | "mooncake") => {
+                drop(good("quickstart", &[&group, "workload.requests.file=l.csv"]))
+            }
             _ => drop(good("quickstart", &[&group])),
         }
     }
@@ -96,7 +98,11 @@ fn choosing_an_option_starts_its_group_afresh_whatever_the_order() {
         let workload = good("quickstart", &overrides).workload;
         assert_eq!(workload.num_requests, Some(9));
         assert!(matches!(workload.requests, RequestSource::Synthetic { .. }));
-        assert_eq!(workload.arrivals, ArrivalProcess::Poisson { rate_rps: 2.0 }, "the preset's, not the experiment's");
+        assert_eq!(
+            workload.arrivals,
+            ArrivalProcess::Poisson { rate_rps: 2.0, max_gap_factor: None },
+            "the preset's, not the experiment's"
+        );
     }
 }
 

@@ -152,7 +152,7 @@ pub fn grid_workload(seed: u64, num_requests: u32, grid_ns: u64, max_gap: u64) -
             arrival: Nanos(arrival),
         }
     });
-    Workload { rows: rows.collect() }
+    Workload { rows: rows.collect(), prefixes: None }
 }
 
 /// A random generator that prints its seed when the test fails.

@@ -162,7 +162,7 @@ impl Executor for StopsEarly {
 #[test]
 fn a_stop_token_ends_its_request_and_no_other() {
     let row = WorkloadRow { num_prefill_tokens: 5, num_decode_tokens: 10, ..WorkloadRow::default() };
-    let workload = Workload { rows: vec![row; 3] };
+    let workload = Workload { rows: vec![row; 3], prefixes: None };
     let mut replica = Replica::new(&settings(Policy::VllmV1, 40)).expect("possible settings");
     let mut log = Log::default();
     let interrupted = AtomicBool::new(false);

@@ -10,12 +10,13 @@ use fidelio_shared::bundle::{BundleReader, BundleWriter, verify};
 use fidelio_shared::latency::{BatchShape, LatencyModel, StepModel, StepProfile, StepProfileRow};
 use fidelio_shared::schema::comparison::CompareOptions;
 use fidelio_shared::schema::{
-    DataError, PromptRow, RequestRow, RequestStatus, RequestWriter, RunMeta, StepRow, StepWriter, TokenTimes,
-    TokenWriter, Workload, WorkloadMeta, WorkloadRow, Writer, read_intervals, read_lengths, read_prompts,
-    read_requests, read_steps, read_tokens, write_json,
+    DataError, PrefixWriter, Prefixes, PromptRow, RequestRow, RequestStatus, RequestWriter, RunMeta, StepRow,
+    StepWriter, TokenTimes, TokenWriter, Workload, WorkloadMeta, WorkloadRow, Writer, read_intervals, read_lengths,
+    read_prefixes, read_prompts, read_requests, read_steps, read_tokens, write_json,
 };
 use fidelio_shared::stats::Percentile;
 use fidelio_shared::time::Nanos;
+use fidelio_shared::workload::{Inputs, SourceRequest, TraceReader, WorkloadSpec, generate, in_memory};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -37,7 +38,7 @@ struct Parser {
 }
 
 /// All of them. Each `read` also checks what must hold of anything that is taken.
-const PARSERS: [Parser; 9] = [
+const PARSERS: [Parser; 13] = [
     Parser { file: "run/request_metrics.csv", read: requests_hold, good: || write_requests(&small_requests(0)) },
     Parser { file: "run/token_metrics.csv", read: tokens_hold, good: || write_tokens(&small_tokens(0), true) },
     Parser { file: "run/step_metrics.csv", read: steps_hold, good: || write_steps(&small_steps()) },
@@ -51,6 +52,10 @@ const PARSERS: [Parser; 9] = [
         read: intervals_hold,
         good: || written(|out| small_workload().write_intervals(out)),
     },
+    Parser { file: "w/trace_prefixes.csv", read: prefixes_hold, good: || write_prefixes(&small_workload()) },
+    Parser { file: "azure.csv", read: traces_hold, good: || SMALL_AZURE.as_bytes().to_vec() },
+    Parser { file: "mooncake.jsonl", read: traces_hold, good: || SMALL_MOONCAKE.as_bytes().to_vec() },
+    Parser { file: "replay.csv", read: traces_hold, good: || SMALL_REPLAY.as_bytes().to_vec() },
     Parser { file: "w/prompts.jsonl", read: prompts_hold, good: || write_prompts(&small_prompts()) },
     Parser { file: "p/steps.csv", read: profile_holds, good: || written(|out| small_profile().write(out)) },
     Parser { file: "run/run_meta.json", read: run_meta_holds, good: || write_json(&small_meta("real")) },
@@ -108,18 +113,59 @@ fn steps_hold(file: &str, bytes: &[u8]) -> Result<(), DataError> {
 
 fn lengths_hold(file: &str, bytes: &[u8]) -> Result<(), DataError> {
     let rows = read_lengths(file, bytes)?;
-    let again = written(|out| Workload { rows: rows.clone() }.write_lengths(out));
+    let again = written(|out| Workload { rows: rows.clone(), prefixes: None }.write_lengths(out));
     assert_eq!(read_lengths(file, again.as_slice()).expect("ours"), rows);
     Ok(())
 }
 
 fn intervals_hold(file: &str, bytes: &[u8]) -> Result<(), DataError> {
     let mut sum = Nanos::ZERO;
-    for (gap, arrival) in read_intervals(file, bytes)? {
+    read_intervals(file, bytes, |_, gap, arrival| {
         sum += gap;
         assert_eq!(arrival, sum, "arrivals are the running sum");
-    }
+    })?;
     Ok(())
+}
+
+fn prefixes_hold(file: &str, bytes: &[u8]) -> Result<(), DataError> {
+    let workload = small_workload();
+    let prefixes = read_prefixes(file, bytes, &workload.rows)?;
+    let most = 5u32.div_ceil(prefixes.block_tokens) as usize;
+    assert!((0..NUM_REQUESTS as u32).all(|id| prefixes.of(id).len() <= most), "{prefixes:?}");
+    let again = write_prefixes(&Workload { prefixes: Some(prefixes.clone()), ..workload.clone() });
+    assert_eq!(read_prefixes(file, again.as_slice(), &workload.rows).expect("ours"), prefixes);
+    Ok(())
+}
+
+fn traces_hold(file: &str, bytes: &[u8]) -> Result<(), DataError> {
+    let reader = TraceReader::requests(file, bytes)?;
+    let block_tokens = reader.block_tokens();
+    let has_times = reader.has_times();
+    let rows: Vec<SourceRequest> = reader.collect::<Result<_, _>>()?;
+    assert!(rows.is_sorted_by_key(|row| row.arrival) && rows.iter().all(|row| row.arrival.is_some() == has_times));
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let arrivals = if has_times { r#"{"kind": "trace"}"# } else { r#"{"kind": "static"}"# };
+    let spec = format!(r#"{{"requests": {{"kind": "trace", "file": "{file}"}}, "arrivals": {arrivals}}}"#);
+    let spec: WorkloadSpec = serde_json::from_str(&spec).expect("a specification");
+    let inputs = Inputs { source: Some(in_memory(rows)), block_tokens, ..Inputs::default() };
+    let workload = generate(&spec, &inputs).expect("rows that were taken make a workload");
+    assert_eq!(read_back(&workload), workload);
+    Ok(())
+}
+
+/// The workload, through its files.
+fn read_back(workload: &Workload) -> Workload {
+    let mut rows = read_lengths("l.csv", written(|out| workload.write_lengths(out)).as_slice()).expect("ours");
+    let intervals = written(|out| workload.write_intervals(out));
+    let num_rows = read_intervals("i.csv", intervals.as_slice(), |id, gap, arrival| {
+        (rows[id as usize].inter_arrival, rows[id as usize].arrival) = (gap, arrival);
+    });
+    assert_eq!(num_rows.expect("ours"), rows.len() as u64);
+    let written = workload.prefixes.is_some().then(|| write_prefixes(workload));
+    let prefixes = written.map(|bytes| read_prefixes("p.csv", bytes.as_slice(), &rows).expect("ours"));
+    Workload { rows, prefixes }
 }
 
 fn prompts_hold(file: &str, bytes: &[u8]) -> Result<(), DataError> {
@@ -305,10 +351,8 @@ proptest! {
             inter_arrival: Nanos(gap),
             arrival,
         });
-        let workload = Workload { rows: rows.collect() };
-        let mut lengths = read_lengths("l.csv", written(|out| workload.write_lengths(out)).as_slice()).expect("ours");
-        let times = read_intervals("i.csv", written(|out| workload.write_intervals(out)).as_slice()).expect("ours");
-        let again = Workload::join(("l.csv", &mut lengths), ("i.csv", &times)).expect("as many rows");
+        let workload = Workload { rows: rows.collect(), prefixes: None };
+        let again = read_back(&workload);
         prop_assert_eq!(again.sha256(), workload.sha256());
         prop_assert_eq!(again, workload);
     }

@@ -6,10 +6,9 @@ use std::path::PathBuf;
 use fidelio::commands::workload::{BuiltWorkload, build_workload};
 use fidelio::config::{ConfigRequest, resolve};
 use fidelio::workload::{
-    PromptTokenizer, random_tokens, read_arrival_times, read_decode_lengths, read_lengths, read_prompt_file,
-    request_tokens,
+    PromptTokenizer, lengths_source, random_tokens, read_decode_lengths, read_prompt_file, request_tokens, times_source,
 };
-use fidelio_shared::schema::DataError;
+use fidelio_shared::schema::{DataError, Workload};
 use fidelio_shared::time::Nanos;
 use fidelio_shared::workload::ChatTemplate;
 
@@ -21,6 +20,10 @@ fn build(overrides: &[&str]) -> anyhow::Result<BuiltWorkload> {
 
 fn good(overrides: &[&str]) -> BuiltWorkload {
     build(overrides).unwrap_or_else(|error| panic!("{overrides:?}: {error:#}"))
+}
+
+fn workload(built: &BuiltWorkload) -> Workload {
+    built.workload().expect("drawn before")
 }
 
 fn qwen3() -> PromptTokenizer {
@@ -76,7 +79,7 @@ fn the_chat_template_is_the_one_in_the_tokenizer_s_own_configuration() {
 #[test]
 fn the_quickstart_is_the_same_bytes_every_time() {
     let (first, second) = (good(&[]), good(&[]));
-    assert_eq!(first.workload, second.workload);
+    assert_eq!(workload(&first), workload(&second));
     assert_eq!(first.prompts_jsonl(), second.prompts_jsonl());
     assert_eq!(first.meta, second.meta);
     assert_ne!(first.meta.workload_id, good(&["seed=43"]).meta.workload_id);
@@ -87,7 +90,8 @@ fn the_quickstart_is_the_same_bytes_every_time() {
 #[test]
 fn the_quickstart_has_prompts_of_very_different_lengths_and_fits_its_scheduler() {
     let built = good(&[]);
-    let rows = &built.workload.rows;
+    let workload = workload(&built);
+    let rows = &workload.rows;
     let lengths: Vec<u32> = rows.iter().map(|row| row.num_prefill_tokens).collect();
     assert!(
         rows.len() >= 64 && built.prompts.len() >= 36,
@@ -97,19 +101,19 @@ fn the_quickstart_has_prompts_of_very_different_lengths_and_fits_its_scheduler()
     );
     assert!(lengths.iter().min() < Some(&16) && lengths.iter().max() > Some(&600), "{lengths:?}");
     assert!(rows.iter().all(|row| row.num_prefill_tokens + row.num_decode_tokens <= 2048));
-    let token_ids = built.token_ids.expect("real prompts");
-    assert_eq!(token_ids.iter().map(|ids| ids.len() as u32).collect::<Vec<_>>(), lengths);
+    assert_eq!(built.num_requests, rows.len() as u64);
 }
 
 #[test]
 fn a_stored_workload_finds_its_tokens_again_or_says_why_not() {
     let built = good(&["workload.num_requests=5"]);
-    let again = request_tokens(&built.workload, &built.prompts, &qwen3(), ChatTemplate::Qwen3).expect("same tokens");
-    assert_eq!(Some(again), built.token_ids);
-    let bare =
-        request_tokens(&built.workload, &built.prompts, &qwen3(), ChatTemplate::None).expect_err("template left out");
+    let workload = workload(&built);
+    let tokens = request_tokens(&workload, &built.prompts, &qwen3(), ChatTemplate::Qwen3).expect("same tokens");
+    let lengths: Vec<u32> = workload.rows.iter().map(|row| row.num_prefill_tokens).collect();
+    assert_eq!(tokens.iter().map(|ids| ids.len() as u32).collect::<Vec<_>>(), lengths);
+    let bare = request_tokens(&workload, &built.prompts, &qwen3(), ChatTemplate::None).expect_err("template left out");
     assert!(data_error(&bare).problem.contains("prompt tokens, its text has"), "{bare:#}");
-    let gone = request_tokens(&built.workload, &[], &qwen3(), ChatTemplate::Qwen3).expect_err("no prompts");
+    let gone = request_tokens(&workload, &[], &qwen3(), ChatTemplate::Qwen3).expect_err("no prompts");
     assert!(data_error(&gone).problem.contains("is not in `prompts.jsonl`"), "{gone:#}");
 }
 
@@ -124,19 +128,21 @@ fn lengths_and_times_come_from_tables_gzipped_or_not() {
         &format!("workload.requests.file={}", lengths.display()),
         &format!("workload.arrivals={{kind=\"times\", file=\"{}\"}}", times.display()),
     ]);
+    let workload = workload(&built);
     let rows: Vec<_> =
-        built.workload.rows.iter().map(|row| (row.num_prefill_tokens, row.num_decode_tokens, row.arrival.0)).collect();
+        workload.rows.iter().map(|row| (row.num_prefill_tokens, row.num_decode_tokens, row.arrival.0)).collect();
     assert_eq!(rows, [(7, 3, 5), (9, 2, 15)]);
-    assert!(built.token_ids.is_none() && built.prompts_jsonl().is_none());
+    assert!(built.prompts_jsonl().is_none());
     assert!(!built.meta.paths.contains_key("prompts"));
-    let tokens = random_tokens(&built.workload, 1, 1000, u32::MAX);
+    let tokens = random_tokens(&workload, 1, 1000, u32::MAX);
     assert_eq!(tokens.iter().map(Vec::len).collect::<Vec<_>>(), [7, 9]);
 }
 
 #[test]
 fn seconds_of_a_vidur_trace_become_nanoseconds() {
     let trace = file("vidur.csv", b"arrived_at,num_prefill_tokens\n0.0,4\n1.25,4\n1.2500000015,4\n");
-    let times = read_arrival_times(&trace.to_string_lossy()).expect("good times");
+    let times = times_source(&trace.to_string_lossy())().and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let times = times.expect("good times");
     assert_eq!(times, [Nanos(0), Nanos(1_250_000_000), Nanos(1_250_000_002)]);
 }
 
@@ -145,7 +151,7 @@ fn output_lengths_come_from_a_table_by_prompt() {
     let table: String = good(&[]).prompts.iter().map(|prompt| format!("{},5\n", prompt.prompt_id)).collect();
     let table = file("decode.csv", format!("prompt_id,num_decode_tokens\n{table}").as_bytes());
     let built = good(&[&format!("workload.decode.file={}", table.display())]);
-    assert!(built.workload.rows.iter().all(|row| row.num_decode_tokens == 5));
+    assert!(workload(&built).rows.iter().all(|row| row.num_decode_tokens == 5));
     let twice = file("twice.csv", b"prompt_id,num_decode_tokens\na,5\na,6\n");
     let error = read_decode_lengths(&twice.to_string_lossy()).expect_err("contradiction");
     assert_eq!((error.line, error.column.as_deref()), (Some(3), Some("num_decode_tokens")));
@@ -154,13 +160,15 @@ fn output_lengths_come_from_a_table_by_prompt() {
 #[test]
 fn bad_files_name_file_line_and_column() {
     let backward = file("backward.csv", b"arrival_time_ns\n5\n4\n");
-    let error = read_arrival_times(&backward.to_string_lossy()).expect_err("backward");
+    let error = times_source(&backward.to_string_lossy())().and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let error = error.expect_err("backward");
     assert_eq!(
         error.to_string(),
         format!("`{}`, line 3, column `arrival_time_ns`: is earlier than the row before", backward.display())
     );
     let negative = file("negative.csv", b"request_id,num_prefill_tokens,num_decode_tokens\n0,-4,3\n");
-    let error = read_lengths(&negative.to_string_lossy()).expect_err("negative");
+    let error = lengths_source(&negative.to_string_lossy())().and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let error = error.expect_err("negative");
     assert_eq!(
         error.to_string(),
         format!("`{}`, line 2, column `num_prefill_tokens`: `-4` is negative", negative.display())
@@ -171,13 +179,13 @@ fn bad_files_name_file_line_and_column() {
     let cut = gzip(&[b'x'; 5000]);
     let cut = file("cut.jsonl.gz", &cut[..cut.len() - 9]);
     read_prompt_file(&cut.to_string_lossy()).expect_err("a gzip file that is cut off");
-    let missing = build(&["workload.requests.file=/nowhere/p.jsonl"]).expect_err("no file");
+    let missing = build(&["workload.requests.file=/nowhere/p.jsonl"]).err().expect("no file");
     assert_eq!(data_error(&missing).file, "/nowhere/p.jsonl");
-    let builtin = build(&["workload.requests.file=builtin:dmeo"]).expect_err("no such built-in");
+    let builtin = build(&["workload.requests.file=builtin:dmeo"]).err().expect("no such built-in");
     assert_eq!(data_error(&builtin).hint.as_deref(), Some("the only one is `builtin:demo`"));
     let empty = file("empty.jsonl", b"{\"prompt_id\":\"a\",\"text\":\"\",\"num_decode_tokens\":1}\n");
     let empty = format!("workload.requests.file={}", empty.display());
-    let error = build(&[&empty, "workload.chat_template=none"]).expect_err("no token");
+    let error = build(&[&empty, "workload.chat_template=none"]).err().expect("no token");
     assert!(format!("{error:#}").contains("prompt `a` has no token"), "{error:#}");
 }
 

@@ -70,7 +70,7 @@ impl Recorder for CountTokens {
 fn simulate_1024_128_concurrency_64(bencher: Bencher, (policy, num_blocks): (Policy, u32)) {
     const REQUESTS: usize = 2_000;
     let row = WorkloadRow { num_prefill_tokens: 1_024, num_decode_tokens: 128, ..WorkloadRow::default() };
-    let workload = Workload { rows: vec![row; REQUESTS] };
+    let workload = Workload { rows: vec![row; REQUESTS], prefixes: None };
     let config = SchedulerConfig {
         policy,
         max_num_seqs: 64,

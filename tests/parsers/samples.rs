@@ -88,8 +88,31 @@ pub fn small_workload() -> Workload {
         inter_arrival: Nanos(if id == 0 { 0 } else { 1_000 }),
         arrival: Nanos(1_000 * id),
     });
-    Workload { rows: rows.collect() }
+    let mut prefixes = Prefixes::new(4);
+    for hashes in [&[7, 8][..], &[7], &[]] {
+        prefixes.push(hashes.iter().copied());
+    }
+    Workload { rows: rows.collect(), prefixes: Some(prefixes) }
 }
+
+pub fn write_prefixes(workload: &Workload) -> Vec<u8> {
+    let prefixes = workload.prefixes.as_ref().expect("prefixes");
+    written(|out| {
+        let mut writer = PrefixWriter::new(out, prefixes.block_tokens)?;
+        (0..workload.rows.len() as u32).try_for_each(|id| writer.write(prefixes.of(id)))?;
+        writer.flush()
+    })
+}
+
+pub const SMALL_AZURE: &str = "TIMESTAMP,ContextTokens,GeneratedTokens\r\n2023-11-16 18:15:46.6805900,374,44\r\n\
+                               2023-11-16 18:15:50.9951690,396,109\r\n2023-11-17 00:00:00,1,1\r\n";
+
+pub const SMALL_MOONCAKE: &str = "{\"timestamp\": 0, \"input_length\": 1030, \"output_length\": 6, \"hash_ids\": [0, 1, 2]}\n\
+                                  {\"timestamp\": 40, \"input_length\": 513, \"output_length\": 3, \"hash_ids\": [0, 9]}\n\
+                                  {\"timestamp\": 40, \"input_length\": 5, \"output_length\": 1, \"hash_ids\": []}\n";
+
+pub const SMALL_REPLAY: &str = "arrived_at,num_prefill_tokens,num_decode_tokens,prompt_id\n0.0,9,2,request_0\n0.25,3,1,b\n\
+                                1.5,4,4,request_1\n";
 
 pub fn small_prompts() -> Vec<PromptRow> {
     let prompt = |id: u32| PromptRow {
@@ -144,6 +167,7 @@ pub fn small_runs() -> Vec<(String, Vec<u8>)> {
     let workload = small_workload();
     entries.push(("workload/trace_lengths.csv".to_owned(), written(|out| workload.write_lengths(out))));
     entries.push(("workload/trace_intervals.csv".to_owned(), written(|out| workload.write_intervals(out))));
+    entries.push(("workload/trace_prefixes.csv".to_owned(), write_prefixes(&workload)));
     entries
 }
 

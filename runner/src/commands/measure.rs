@@ -163,7 +163,7 @@ fn warm_up(experiment: &Experiment, asked: &AskedWorkload, executor: &mut Candle
     let count = experiment.backend.warmup_requests as usize;
     let rows: Vec<WorkloadRow> = asked.workload.rows.iter().take(count).cloned().collect();
     let rows = rows.into_iter().map(|row| WorkloadRow { inter_arrival: Nanos::ZERO, arrival: Nanos::ZERO, ..row });
-    let workload = Workload { rows: rows.collect() };
+    let workload = Workload { rows: rows.collect(), prefixes: None };
     let mut replica = settings(Replica::new(&experiment.scheduler))?;
     serve(&workload, &asked.tokens, &mut replica, executor, &mut Nowhere, &interrupt::flag())?;
     Ok(())

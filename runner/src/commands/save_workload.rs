@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use fidelio_shared::schema::{WorkloadMeta, write_json};
 
 use crate::commands::workload::build_workload;
@@ -20,8 +21,7 @@ pub fn save_workload(context: &Context, experiment: &Experiment, out: Option<&Pa
         Slot::Existing(dir) => return Ok(dir),
         Slot::New(staging) => staging,
     };
-    built.workload.write_lengths(staging.file("trace_lengths.csv")?)?;
-    built.workload.write_intervals(staging.file("trace_intervals.csv")?)?;
+    built.write_tables(&staging).context("writing the workload")?;
     if let Some(prompts) = built.prompts_jsonl() {
         staging.write("prompts.jsonl", &prompts)?;
     }

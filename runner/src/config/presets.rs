@@ -38,9 +38,14 @@ presets! {
     "model" / "qwen3-30m",
     "scheduler" / "sarathi",
     "scheduler" / "vllm-v1",
+    "workload" / "arxiv",
+    "workload" / "azure-conv",
     "workload" / "demo",
     "workload" / "lengths",
+    "workload" / "mooncake",
     "workload" / "synthetic",
+    "workload" / "vidur-uniform",
+    "workload" / "vidur-zipf",
 }
 
 /// One option as a list shows it.

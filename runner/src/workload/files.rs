@@ -1,13 +1,13 @@
-//! Input files of a workload: prompts, lengths, output lengths by prompt, arrival times; plain or gzipped.
+//! Input files of a workload: prompts, lengths, traces, output lengths by prompt, arrival times; plain or gzipped.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
 use fidelio_shared::schema::table::TableReader;
-use fidelio_shared::schema::{self, DataError, PromptRow};
+use fidelio_shared::schema::{self, DataError, LengthReader, PromptRow};
 use fidelio_shared::time::Nanos;
-use fidelio_shared::workload::SourceRequest;
+use fidelio_shared::workload::{Open, SourceRequest, TraceReader};
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
@@ -38,18 +38,61 @@ pub fn read_prompt_file(path: &str) -> Result<PromptFile, DataError> {
     Ok(PromptFile { prompts, sha256: schema::hex(&input.hash.finalize()) })
 }
 
-/// Reads a table of lengths (`trace_lengths.csv`); a row without `prompt_id` is named by its number.
+/// The rows of a table of lengths (`trace_lengths.csv`), opened as often as needed.
+pub fn lengths_source(path: &str) -> Open<SourceRequest> {
+    let path = path.to_owned();
+    Box::new(move || {
+        let rows = LengthReader::new(&path, open(&path)?)?;
+        Ok(Box::new(rows.map(|row| {
+            let row = row?;
+            Ok(SourceRequest {
+                prompt_id: row.prompt_id,
+                num_prefill_tokens: row.num_prefill_tokens,
+                num_decode_tokens: Some(row.num_decode_tokens),
+                ..SourceRequest::default()
+            })
+        })))
+    })
+}
+
+/// A trace that was recognised: its rows, opened as often as needed, and what they have.
+pub struct TraceFile {
+    /// Its rows, from the first on.
+    pub rows: Open<SourceRequest>,
+    /// They say when they arrive.
+    pub has_times: bool,
+    /// Tokens of a block, when they have block hashes.
+    pub block_tokens: Option<u32>,
+}
+
+/// Looks at the first line of a trace.
 ///
 /// # Errors
-/// When it cannot be read, or the first bad row.
-pub fn read_lengths(path: &str) -> Result<Vec<SourceRequest>, DataError> {
-    let rows = schema::read_lengths(path, open(path)?)?;
-    let named = |(id, row): (usize, schema::WorkloadRow)| SourceRequest {
-        prompt_id: if row.prompt_id.is_empty() { format!("request_{id}") } else { row.prompt_id },
-        num_prefill_tokens: row.num_prefill_tokens,
-        num_decode_tokens: Some(row.num_decode_tokens),
-    };
-    Ok(rows.into_iter().enumerate().map(named).collect())
+/// When it cannot be read, or is of no known trace.
+pub fn trace_source(path: &str) -> Result<TraceFile, DataError> {
+    let reader = TraceReader::requests(path, open(path)?)?;
+    let (has_times, block_tokens, path) = (reader.has_times(), reader.block_tokens(), path.to_owned());
+    let rows: Open<SourceRequest> = Box::new(move || Ok(Box::new(TraceReader::requests(&path, open(&path)?)?)));
+    Ok(TraceFile { rows, has_times, block_tokens })
+}
+
+/// The arrival times of a table (`trace_intervals.csv`) or a trace, ascending, opened as often as needed.
+pub fn times_source(path: &str) -> Open<Nanos> {
+    let path = path.to_owned();
+    Box::new(move || {
+        let rows = TraceReader::times(&path, open(&path)?)?;
+        Ok(Box::new(rows.map(|row| row.map(|row| row.arrival.unwrap_or_default()))))
+    })
+}
+
+/// SHA-256 of a file's unpacked bytes, in hex.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn hash_file(path: &str) -> Result<String, DataError> {
+    let mut input = Hashing { inner: open(path)?, hash: Sha256::new() };
+    io::copy(&mut input, &mut io::sink()).map_err(|error| DataError::new(path, format!("cannot read: {error}")))?;
+    Ok(schema::hex(&input.hash.finalize()))
 }
 
 /// Reads output lengths by `prompt_id` (`num_decode_tokens`); `trace_lengths.csv` is such a table.
@@ -71,32 +114,6 @@ pub fn read_decode_lengths(path: &str) -> Result<BTreeMap<String, u32>, DataErro
         }
     }
     Ok(lengths)
-}
-
-/// Reads arrival times, ascending: `arrival_time_ns` (`trace_intervals.csv`), or `arrived_at` in
-/// seconds, as Vidur's traces have it.
-///
-/// # Errors
-/// When it cannot be read, or the first bad row.
-pub fn read_arrival_times(path: &str) -> Result<Vec<Nanos>, DataError> {
-    let mut table = TableReader::new(path, open(path)?)?;
-    let seconds = table.optional("arrived_at").filter(|_| table.optional("arrival_time_ns").is_none());
-    let column = seconds.map_or_else(|| table.required("arrival_time_ns"), Ok)?;
-    let mut times: Vec<Nanos> = Vec::new();
-    while table.next_row()? {
-        let time = if seconds.is_some() {
-            let value = table.number(column)?;
-            Nanos::from_secs_f64(value)
-                .ok_or_else(|| table.error(column, format!("{value} s is not a time of a run")))?
-        } else {
-            Nanos(table.integer(column)?)
-        };
-        if times.last().is_some_and(|before| time < *before) {
-            return Err(table.error(column, "is earlier than the row before"));
-        }
-        times.push(time);
-    }
-    Ok(times)
 }
 
 fn open(path: &str) -> Result<Box<dyn Read>, DataError> {

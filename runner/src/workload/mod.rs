@@ -4,7 +4,10 @@ mod files;
 mod hub;
 mod tokenizer;
 
-pub use files::{BUILTIN_DEMO, PromptFile, read_arrival_times, read_decode_lengths, read_lengths, read_prompt_file};
+pub use files::{
+    BUILTIN_DEMO, PromptFile, TraceFile, hash_file, lengths_source, read_decode_lengths, read_prompt_file,
+    times_source, trace_source,
+};
 pub use hub::HUB_PREFIX;
 pub use tokenizer::{BUILTIN_QWEN3, PromptTokenizer, encode_prompts};
 
@@ -12,7 +15,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use fidelio_shared::schema::{DataError, PromptRow, Workload, WorkloadRow};
-use fidelio_shared::workload::{ChatTemplate, synthetic_prompt};
+use fidelio_shared::workload::{ChatTemplate, synthetic_prompt, synthetic_prompt_of_blocks};
 
 /// Token ids of every request of a stored workload: its prompts encoded again.
 ///
@@ -28,8 +31,9 @@ pub fn request_tokens(
     let encoded = encode_prompts(tokenizer, prompts, template)?;
     let by_id: BTreeMap<&str, &Vec<u32>> =
         prompts.iter().map(|prompt| prompt.prompt_id.as_str()).zip(&encoded).collect();
-    let of_request = |(id, row): (usize, &WorkloadRow)| {
-        let problem = match by_id.get(row.prompt_id.as_str()) {
+    let of_request = |(id, row): (u64, &WorkloadRow)| {
+        let name = row.prompt_name(id);
+        let problem = match by_id.get(&*name) {
             Some(tokens) if tokens.len() == row.num_prefill_tokens as usize => return Ok((*tokens).clone()),
             Some(tokens) => format!(
                 "request {id} has {} prompt tokens, its text has {} with tokenizer `{}`",
@@ -37,18 +41,26 @@ pub fn request_tokens(
                 tokens.len(),
                 tokenizer.reference()
             ),
-            None => format!("request {id} asks prompt `{}`, which is not in `prompts.jsonl`", row.prompt_id),
+            None => format!("request {id} asks prompt `{name}`, which is not in `prompts.jsonl`"),
         };
         Err(DataError::new("trace_lengths.csv", problem).with_hint("make the workload again with this configuration"))
     };
-    let tokens: std::result::Result<Vec<_>, DataError> = workload.rows.iter().enumerate().map(of_request).collect();
+    let tokens: std::result::Result<Vec<_>, DataError> = (0..).zip(&workload.rows).map(of_request).collect();
     tokens.context("encoding the workload's prompts")
 }
 
-/// Token ids of every request when only lengths are known: random by seed and request. Prompts above
+/// Token ids of every request when only lengths are known: random by seed and request, equal where block
+/// hashes are. Prompts above
 /// `longest` get none: the engine refuses them before it reads a token.
 pub fn random_tokens(workload: &Workload, seed: u64, vocab_size: u32, longest: u32) -> Vec<Vec<u32>> {
     let rows = (0u32..).zip(&workload.rows);
     let length = |row: &WorkloadRow| if row.num_prefill_tokens > longest { 0 } else { row.num_prefill_tokens };
-    rows.map(|(id, row)| synthetic_prompt(seed, id, length(row), vocab_size)).collect()
+    rows.map(|(id, row)| match &workload.prefixes {
+        Some(prefixes) => {
+            let blocks = (prefixes.block_tokens, prefixes.of(id));
+            synthetic_prompt_of_blocks(seed, id, blocks, length(row), vocab_size)
+        }
+        None => synthetic_prompt(seed, id, length(row), vocab_size),
+    })
+    .collect()
 }

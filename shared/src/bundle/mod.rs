@@ -30,8 +30,8 @@ pub const MANIFEST: &str = "manifest.json";
 pub const RUN_FILES: [&str; 5] =
     ["run_meta.json", "request_metrics.csv", "token_metrics.csv", "step_metrics.csv", "summary.md"];
 /// Files of a workload that a bundle takes; the last only when prompts are asked for.
-pub const WORKLOAD_FILES: [&str; 4] =
-    ["workload_meta.json", "trace_lengths.csv", "trace_intervals.csv", "prompts.jsonl"];
+pub const WORKLOAD_FILES: [&str; 5] =
+    ["workload_meta.json", "trace_lengths.csv", "trace_intervals.csv", "trace_prefixes.csv", "prompts.jsonl"];
 
 /// Entries in a bundle, at most: more is not a bundle.
 pub const MAX_ENTRIES: usize = 4096;

@@ -148,7 +148,7 @@ pub fn workload_of(run: &Run) -> Workload {
             arrival: row.arrival,
         }
     });
-    Workload { rows: rows.collect() }
+    Workload { rows: rows.collect(), prefixes: None }
 }
 
 /// What reports say of a workload.

@@ -2,7 +2,9 @@
 
 use std::io::Read;
 
-use crate::schema::{DataError, Run, RunMeta, Workload, WorkloadMeta, read_requests, read_steps, read_tokens};
+use crate::schema::{
+    DataError, Run, RunMeta, Workload, WorkloadMeta, read_prefixes, read_requests, read_steps, read_tokens,
+};
 
 /// Largest metadata document taken.
 pub const MAX_META_BYTES: u64 = 16 << 20;
@@ -94,11 +96,22 @@ pub fn load_workload(folder: &mut dyn Folder) -> Result<(WorkloadMeta, Workload)
         Some(input) => crate::schema::read_lengths(&lengths_file, input)?,
         None => return Err(missing("trace_lengths.csv")),
     };
-    let times = match folder.open("trace_intervals.csv")? {
-        Some(input) => crate::schema::read_intervals(&format!("{name}/trace_intervals.csv"), input)?,
-        None => return Err(missing("trace_intervals.csv")),
+    let intervals_file = format!("{name}/trace_intervals.csv");
+    let input = folder.open("trace_intervals.csv")?.ok_or_else(|| missing("trace_intervals.csv"))?;
+    let num_times = crate::schema::read_intervals(&intervals_file, input, |id, gap, arrival| {
+        if let Some(row) = rows.get_mut(id as usize) {
+            (row.inter_arrival, row.arrival) = (gap, arrival);
+        }
+    })?;
+    if num_times != rows.len() as u64 {
+        let problem = format!("has {num_times} rows, `{lengths_file}` has {}", rows.len());
+        return Err(DataError::new(intervals_file, problem));
+    }
+    let prefixes = match folder.open("trace_prefixes.csv")? {
+        Some(input) => Some(read_prefixes(&format!("{name}/trace_prefixes.csv"), input, &rows)?),
+        None => None,
     };
-    let workload = Workload::join((&lengths_file, &mut rows), (&format!("{name}/trace_intervals.csv"), &times))?;
+    let workload = Workload { rows, prefixes };
     if let Some(recorded) = &meta.sha256
         && *recorded != workload.sha256()
     {

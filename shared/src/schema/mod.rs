@@ -2,9 +2,11 @@
 
 pub mod comparison;
 mod error;
+mod json_lines;
 mod load;
 mod manifest;
 mod meta;
+mod prefixes;
 mod prompts;
 mod requests;
 mod run;
@@ -12,17 +14,23 @@ mod steps;
 pub mod table;
 mod tokens;
 mod workload;
+mod workload_tables;
 
 pub use error::DataError;
+pub(crate) use json_lines::JsonLines;
 pub use load::{Folder, load_rows, load_run, load_workload, read_document};
 pub use manifest::{Manifest, ManifestFile};
 pub use meta::{Origin, RunMeta, SCHEMA_VERSION, WRITER, WorkloadMeta, Writer, check_version, read_json, write_json};
+pub(crate) use prefixes::check_count;
+pub use prefixes::{PrefixWriter, Prefixes, read_prefixes};
 pub use prompts::{PromptRow, read_prompts};
 pub use requests::{RequestRow, RequestStatus, RequestWriter, read_requests};
 pub use run::Run;
 pub use steps::{StepRow, StepWriter, read_steps};
 pub use tokens::{TokenTimes, TokenWriter, read_tokens};
-pub use workload::{Workload, WorkloadRow, read_intervals, read_lengths};
+pub use workload::{Workload, WorkloadHash, WorkloadRow};
+pub(crate) use workload_tables::is_own_name;
+pub use workload_tables::{IntervalWriter, LengthReader, LengthWriter, read_intervals, read_lengths};
 
 use std::fmt::Write;
 
@@ -40,6 +48,6 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&sha2::Sha256::digest(bytes))
 }
 
-fn write_error(file: &str, error: &csv::Error) -> DataError {
+fn write_error(file: &str, error: &impl std::fmt::Display) -> DataError {
     DataError::new(file, format!("cannot write: {error}"))
 }

@@ -1,10 +1,11 @@
 //! `prompts.jsonl`: one JSON object a line, `prompt_id` and `text`.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 
 use serde::{Deserialize, Serialize};
 
 use crate::schema::DataError;
+use crate::schema::json_lines::JsonLines;
 
 /// Longest line taken: a prompt of 16 MiB is a mistake, and an endless line must not fill memory.
 pub const MAX_PROMPT_LINE_BYTES: u64 = 16 << 20;
@@ -26,38 +27,23 @@ pub struct PromptRow {
 /// # Errors
 /// The first line that is not such an object, a prompt id twice, or a file without prompts.
 pub fn read_prompts(file: &str, input: impl Read) -> Result<Vec<PromptRow>, DataError> {
-    let mut reader = BufReader::new(input);
+    let mut lines = JsonLines::new(file, input, MAX_PROMPT_LINE_BYTES);
     let mut prompts: Vec<PromptRow> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
-    let mut line = Vec::new();
-    for number in 1.. {
-        line.clear();
-        let read = reader.by_ref().take(MAX_PROMPT_LINE_BYTES + 1).read_until(b'\n', &mut line);
-        let length = read.map_err(|error| DataError::new(file, error.to_string()).at_line(number))?;
-        if length == 0 {
-            break;
-        }
-        if length as u64 > MAX_PROMPT_LINE_BYTES {
-            let problem = format!("is longer than {MAX_PROMPT_LINE_BYTES} bytes");
-            return Err(DataError::new(file, problem).at_line(number));
-        }
-        let bytes = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line).trim_ascii();
-        if bytes.is_empty() {
-            continue;
-        }
-        let prompt: PromptRow = serde_json::from_slice(bytes).map_err(|error| {
-            DataError::new(file, format!("is not a prompt: {error}"))
-                .at_line(number)
-                .with_hint("each line is {\"prompt_id\": \"…\", \"text\": \"…\"}")
+    while let Some(line) = lines.next_line()? {
+        let parsed = serde_json::from_slice(line);
+        let prompt: PromptRow = parsed.map_err(|error| {
+            let hint = "each line is {\"prompt_id\": \"…\", \"text\": \"…\"}";
+            lines.error(format!("is not a prompt: {error}")).with_hint(hint)
         })?;
         // Tables trim their cells, so such an id would not be found again there.
         if prompt.prompt_id.trim_ascii() != prompt.prompt_id {
             let problem = format!("{:?} begins or ends with white space", prompt.prompt_id);
-            return Err(DataError::new(file, problem).at_line(number).in_column("prompt_id"));
+            return Err(lines.error(problem).in_column("prompt_id"));
         }
         if !seen.insert(prompt.prompt_id.clone()) {
             let problem = format!("`{}` is there twice", prompt.prompt_id);
-            return Err(DataError::new(file, problem).at_line(number).in_column("prompt_id"));
+            return Err(lines.error(problem).in_column("prompt_id"));
         }
         prompts.push(prompt);
     }

@@ -1,18 +1,22 @@
-//! A workload's `trace_lengths.csv` and `trace_intervals.csv`: what is asked, and when.
+//! A workload: what is asked, and when, and its identity. Its tables are in `workload_tables`.
 
-use std::io::{Read, Write};
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::io::Write;
 
 use sha2::{Digest, Sha256};
 
-use crate::schema::requests::check_id;
-use crate::schema::table::TableReader;
-use crate::schema::{DataError, hex, write_error};
+use crate::schema::{DataError, IntervalWriter, LengthWriter, Prefixes, hex};
 use crate::time::Nanos;
+
+/// What a prompt that is only known by its request's number is called, before the number.
+pub(super) const UNNAMED: &str = "request_";
 
 /// One request of a workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkloadRow {
-    /// Which prompt it asks; the id in `prompts.jsonl`, or a made-up one when only lengths are known.
+    /// Which prompt it asks; the id in `prompts.jsonl`. Empty, and so without an allocation, when it has
+    /// no name but its number: [`WorkloadRow::prompt_name`].
     pub prompt_id: String,
     /// Prompt length in tokens.
     pub num_prefill_tokens: u32,
@@ -24,44 +28,34 @@ pub struct WorkloadRow {
     pub arrival: Nanos,
 }
 
+impl WorkloadRow {
+    /// The prompt's id as files have it; `request_<id>` when it has no other.
+    pub fn prompt_name(&self, request_id: u64) -> Cow<'_, str> {
+        if self.prompt_id.is_empty() {
+            Cow::Owned(format!("{UNNAMED}{request_id}"))
+        } else {
+            Cow::Borrowed(&self.prompt_id)
+        }
+    }
+}
+
 /// Requests in id order (the id is the position) and, therefore, in arrival order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workload {
     /// One row a request.
     pub rows: Vec<WorkloadRow>,
+    /// What prompts have in common, when the trace says so.
+    pub prefixes: Option<Prefixes>,
 }
 
 impl Workload {
-    /// The workload's identity: SHA-256 over its canonical length and interval rows, in hex. Prompts
-    /// and prompt ids are not in it, so a bundle without texts is still the same workload.
+    /// The workload's identity: see [`WorkloadHash`].
     pub fn sha256(&self) -> String {
-        let mut hash = Sha256::new();
-        for (id, row) in self.rows.iter().enumerate() {
-            let line = format!(
-                "{id},{},{},{},{}\n",
-                row.num_prefill_tokens, row.num_decode_tokens, row.inter_arrival, row.arrival
-            );
-            hash.update(line.as_bytes());
+        let mut hash = WorkloadHash::new(self.prefixes.as_ref().map(|prefixes| prefixes.block_tokens));
+        for (id, row) in (0u32..).zip(&self.rows) {
+            hash.add(row, self.prefixes.as_ref().map_or(&[], |prefixes| prefixes.of(id)));
         }
-        hex(&hash.finalize())
-    }
-
-    /// Joins the rows of both tables; each comes with the file name errors should say.
-    ///
-    /// # Errors
-    /// When one has more rows than the other.
-    pub fn join(
-        (lengths_file, rows): (&str, &mut Vec<WorkloadRow>),
-        (intervals_file, times): (&str, &[(Nanos, Nanos)]),
-    ) -> Result<Self, DataError> {
-        if rows.len() != times.len() {
-            let problem = format!("has {} rows, `{lengths_file}` has {}", times.len(), rows.len());
-            return Err(DataError::new(intervals_file, problem));
-        }
-        for (row, (gap, arrival)) in rows.iter_mut().zip(times) {
-            (row.inter_arrival, row.arrival) = (*gap, *arrival);
-        }
-        Ok(Workload { rows: std::mem::take(rows) })
+        hash.finish()
     }
 
     /// Writes `trace_lengths.csv`.
@@ -69,15 +63,9 @@ impl Workload {
     /// # Errors
     /// When the output fails.
     pub fn write_lengths(&self, output: impl Write) -> Result<(), DataError> {
-        const FILE: &str = "trace_lengths.csv";
-        let mut csv = csv::Writer::from_writer(output);
-        let fail = |error: csv::Error| write_error(FILE, &error);
-        csv.write_record(["request_id", "prompt_id", "num_prefill_tokens", "num_decode_tokens"]).map_err(fail)?;
-        for (id, row) in self.rows.iter().enumerate() {
-            let (prefill, decode) = (row.num_prefill_tokens.to_string(), row.num_decode_tokens.to_string());
-            csv.write_record([&id.to_string(), &row.prompt_id, &prefill, &decode]).map_err(fail)?;
-        }
-        csv.flush().map_err(|error| DataError::new(FILE, format!("cannot write: {error}")))
+        let mut writer = LengthWriter::new(output)?;
+        self.rows.iter().try_for_each(|row| writer.write(row))?;
+        writer.flush()
     }
 
     /// Writes `trace_intervals.csv`.
@@ -85,67 +73,49 @@ impl Workload {
     /// # Errors
     /// When the output fails.
     pub fn write_intervals(&self, output: impl Write) -> Result<(), DataError> {
-        const FILE: &str = "trace_intervals.csv";
-        let mut csv = csv::Writer::from_writer(output);
-        let fail = |error: csv::Error| write_error(FILE, &error);
-        csv.write_record(["request_id", "inter_arrival_ns", "arrival_time_ns"]).map_err(fail)?;
-        for (id, row) in self.rows.iter().enumerate() {
-            let cells = [id.to_string(), row.inter_arrival.to_string(), row.arrival.to_string()];
-            csv.write_record(cells).map_err(fail)?;
-        }
-        csv.flush().map_err(|error| DataError::new(FILE, format!("cannot write: {error}")))
+        let mut writer = IntervalWriter::new(output)?;
+        self.rows.iter().try_for_each(|row| writer.write(row))?;
+        writer.flush()
     }
 }
 
-/// Reads `trace_lengths.csv` alone; arrivals stay zero.
-///
-/// # Errors
-/// The first broken cell or invariant, by file, line and column.
-pub fn read_lengths(file: &str, input: impl Read) -> Result<Vec<WorkloadRow>, DataError> {
-    let mut table = TableReader::new(file, input)?;
-    let id = table.required("request_id")?;
-    let prompt = table.optional("prompt_id");
-    let prefill = table.required("num_prefill_tokens")?;
-    let decode = table.required("num_decode_tokens")?;
-    let mut rows = Vec::new();
-    while table.next_row()? {
-        check_id(file, table.line(), rows.len() as u64, table.integer(id)?)?;
-        let prompt_id = prompt.map_or(Ok(None), |column| table.text(column))?.unwrap_or_default();
-        rows.push(WorkloadRow {
-            prompt_id: prompt_id.to_owned(),
-            num_prefill_tokens: table.small_integer(prefill)?,
-            num_decode_tokens: table.small_integer(decode)?,
-            ..WorkloadRow::default()
-        });
-    }
-    if rows.is_empty() {
-        return Err(DataError::new(file, "holds no request: it has a header and nothing else"));
-    }
-    Ok(rows)
+/// A workload's identity, taken a request at a time: SHA-256 over its canonical length and interval
+/// rows and, where prompts have prefix hashes, over those. Prompts and prompt ids are not in it, so a
+/// bundle without texts is still the same workload.
+pub struct WorkloadHash {
+    rows: Sha256,
+    prefixes: Option<(u32, Sha256)>,
+    next_id: u64,
+    line: String,
 }
 
-/// Reads `trace_intervals.csv` alone: (gap, arrival) a request.
-///
-/// # Errors
-/// The first broken cell, or an arrival that is not the running sum of the gaps.
-pub fn read_intervals(file: &str, input: impl Read) -> Result<Vec<(Nanos, Nanos)>, DataError> {
-    let mut table = TableReader::new(file, input)?;
-    let id = table.required("request_id")?;
-    let gap = table.required("inter_arrival_ns")?;
-    let arrival = table.required("arrival_time_ns")?;
-    let mut rows: Vec<(Nanos, Nanos)> = Vec::new();
-    let mut sum = Nanos::ZERO;
-    while table.next_row()? {
-        check_id(file, table.line(), rows.len() as u64, table.integer(id)?)?;
-        let span = table.time(gap)?;
-        // Two times that were taken fit 64 bits together; a sum that is too late is no arrival that is taken.
-        sum += span;
-        let time = table.time(arrival)?;
-        if time != sum {
-            let problem = format!("{time} is not the running sum of inter_arrival_ns, {sum}");
-            return Err(table.error(arrival, problem));
-        }
-        rows.push((span, time));
+impl WorkloadHash {
+    /// Of no request yet; `block_tokens` when they will have prefix hashes.
+    pub fn new(block_tokens: Option<u32>) -> Self {
+        let prefixes = block_tokens.map(|block_tokens| (block_tokens, Sha256::new()));
+        WorkloadHash { rows: Sha256::new(), prefixes, next_id: 0, line: String::new() }
     }
-    Ok(rows)
+
+    /// Adds the next request.
+    pub fn add(&mut self, row: &WorkloadRow, hash_ids: &[u64]) {
+        let WorkloadRow { num_prefill_tokens, num_decode_tokens, inter_arrival, arrival, .. } = row;
+        self.line.clear();
+        let _ =
+            writeln!(self.line, "{},{num_prefill_tokens},{num_decode_tokens},{inter_arrival},{arrival}", self.next_id);
+        self.rows.update(self.line.as_bytes());
+        if let Some((_, prefixes)) = &mut self.prefixes {
+            prefixes.update(self.next_id.to_le_bytes());
+            prefixes.update((hash_ids.len() as u64).to_le_bytes());
+            hash_ids.iter().for_each(|hash| prefixes.update(hash.to_le_bytes()));
+        }
+        self.next_id += 1;
+    }
+
+    /// The identity, in hex.
+    pub fn finish(mut self) -> String {
+        if let Some((block_tokens, prefixes)) = self.prefixes {
+            self.rows.update(format!("prefixes,{block_tokens},{}\n", hex(&prefixes.finalize())).as_bytes());
+        }
+        hex(&self.rows.finalize())
+    }
 }

@@ -22,7 +22,7 @@ pub enum BlockKey {
 /// The hashed beginning of a prompt: each piece stands for its tokens and all before them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PromptPrefix<'a> {
-    /// Tokens of a piece, a multiple of the block size.
+    /// Tokens of a piece; unless it is a multiple of the block size, nothing is shared.
     pub piece_tokens: u32,
     /// Hashes of the pieces, from the first token on.
     pub pieces: &'a [u64],
@@ -31,7 +31,8 @@ pub struct PromptPrefix<'a> {
 impl PromptPrefix<'_> {
     /// The key of a request's `index`-th block.
     pub(super) fn key(&self, request: RequestId, num_prompt: u32, index: u32, block_size: u32) -> BlockKey {
-        let per_piece = self.piece_tokens / block_size;
+        let is_whole = self.piece_tokens.is_multiple_of(block_size);
+        let per_piece = if is_whole { self.piece_tokens / block_size } else { 0 };
         let piece = index.checked_div(per_piece).and_then(|piece| self.pieces.get(piece as usize));
         match piece {
             Some(piece) if (index + 1) * block_size <= num_prompt => BlockKey::Prompt(*piece, index % per_piece),

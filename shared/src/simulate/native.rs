@@ -61,6 +61,13 @@ impl<M: LatencyModel> Simulation<'_, M> {
     }
 }
 
+fn prefix_of(workload: &Workload, id: u32) -> PromptPrefix<'_> {
+    match &workload.prefixes {
+        Some(prefixes) => PromptPrefix { piece_tokens: prefixes.block_tokens, pieces: prefixes.of(id) },
+        None => PromptPrefix::default(),
+    }
+}
+
 /// One replica and its pipeline.
 struct Engine {
     replica: Replica<Ticks>,
@@ -129,7 +136,7 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
             let next_end = self.ends.peek().map(|Reverse((time, ..))| *time);
             let Some(now) = next_arrival.into_iter().chain(next_end).min() else { return Ok(()) };
             while let Some((id, row)) = arrivals.next_if(|(_, row)| Ticks::from(row.arrival) == now) {
-                self.arrive(Request::from_row(id as u32, row), now)?;
+                self.arrive(Request::from_row(id as u32, row), prefix_of(workload, id as u32), now)?;
             }
             while let Some(&Reverse((time, _, replica, stage))) = self.ends.peek()
                 && time == now
@@ -145,20 +152,20 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
         }
     }
 
-    fn arrive(&mut self, request: Request, now: Ticks) -> Result<(), R::Error> {
+    fn arrive(&mut self, request: Request, prefix: PromptPrefix<'_>, now: Ticks) -> Result<(), R::Error> {
         let on_our_clock = request.with_arrival(now);
         let index = match self.engines.len() {
             1 => 0,
             _ => {
                 let replicas: Vec<&Replica<Ticks>> = self.engines.iter().map(|engine| &engine.replica).collect();
-                self.router.choose(&replicas, &on_our_clock, PromptPrefix::default())
+                self.router.choose(&replicas, &on_our_clock, prefix)
             }
         };
         let engine = &mut self.engines[index];
         // Scheduled asynchronously, an engine that computes looks at its queue when a batch comes back.
         let is_blocked = self.simulation.scheduler.async_scheduling && engine.stages[0].busy.is_some();
         engine.is_touched |= !is_blocked;
-        match engine.replica.admit(on_our_clock) {
+        match engine.replica.admit_known(on_our_clock, prefix) {
             Some(unserved) => self.recorder.finished(unserved.row(&request)),
             None => Ok(()),
         }

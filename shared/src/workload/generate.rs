@@ -1,151 +1,150 @@
-//! From a specification and what its files held to the workload itself. Same inputs, same bytes.
+//! From a specification and what its files hold to the requests, one at a time. Same inputs, same bytes.
 
 use std::collections::BTreeMap;
 
-use crate::schema::{Workload, WorkloadRow};
+use crate::schema::{Prefixes, Workload, WorkloadRow};
 use crate::time::Nanos;
-use crate::workload::arrivals;
-use crate::workload::lengths::LengthSampler;
-use crate::workload::spec::{DecodeLengths, Order, RequestSource, SpecError, WorkloadSpec};
-use crate::workload::stream::Stream;
+use crate::workload::arrivals::Gaps;
+use crate::workload::asked::Lengths;
+use crate::workload::check::{GenerateError, SpecError};
+use crate::workload::source::{Open, SourceRequest};
+use crate::workload::spec::{ArrivalProcess, WorkloadSpec};
 
-/// One row of the source: a prompt that was tokenised, or a row of a lengths table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceRequest {
-    /// Its prompt.
-    pub prompt_id: String,
-    /// Prompt length in tokens, chat template included.
-    pub num_prefill_tokens: u32,
-    /// Output length the source gives, when it does.
-    pub num_decode_tokens: Option<u32>,
-}
-
-/// What the files named by a specification held.
-#[derive(Clone, Debug, Default)]
+/// What the files named by a specification hold.
+#[derive(Default)]
 pub struct Inputs {
-    /// Rows of the prompts or lengths file; empty for synthetic requests.
-    pub source: Vec<SourceRequest>,
+    /// Rows of the prompts, lengths or trace file; none for requests that are drawn.
+    pub source: Option<Open<SourceRequest>>,
+    /// Tokens of a block, when rows of the source have block hashes.
+    pub block_tokens: Option<u32>,
     /// Output length by prompt id, when `decode` names a table.
     pub decode_by_prompt: BTreeMap<String, u32>,
     /// Arrival times, when `arrivals` names a table.
-    pub times: Option<Vec<Nanos>>,
+    pub times: Option<Open<Nanos>>,
 }
 
-/// A workload, and which row of the source each request came from.
+/// One request, and where it comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Generated {
-    /// The workload.
-    pub workload: Workload,
-    /// Index into [`Inputs::source`] of each request; empty for synthetic requests.
-    pub picks: Vec<usize>,
+pub struct GeneratedRow {
+    /// What is asked, and when.
+    pub row: WorkloadRow,
+    /// Which row of the source it is; `None` when it was drawn.
+    pub source_row: Option<u32>,
+    /// Hashes of its prompt's blocks.
+    pub hash_ids: Vec<u64>,
 }
 
-/// Draws the workload.
+/// The requests of a workload in order. Holds none of them; ends after the first error.
+pub struct Requests<'a> {
+    spec: &'a WorkloadSpec,
+    lengths: Lengths<'a>,
+    gaps: Gaps<'a>,
+    num_made: u32,
+    has_ended: bool,
+}
+
+/// Draws the workload into memory.
 ///
 /// # Errors
-/// An impossible field of the specification, or one that what the files held cannot satisfy.
-pub fn generate(spec: &WorkloadSpec, inputs: &Inputs) -> Result<Generated, SpecError> {
-    spec.check()?;
-    let (asked, picks) = match &spec.requests {
-        RequestSource::Synthetic { .. } => (synthetic(spec), Vec::new()),
-        RequestSource::Prompts { .. } | RequestSource::Lengths { .. } => from_source(spec, inputs)?,
-    };
-    let gaps = arrivals::gaps(&spec.arrivals, asked.len(), spec.seed, inputs.times.as_deref())?;
-    let mut arrival = Nanos::ZERO;
-    let mut rows = Vec::with_capacity(asked.len());
-    for ((prompt_id, num_prefill_tokens, num_decode_tokens), inter_arrival) in asked.into_iter().zip(gaps) {
-        let sum = arrival.0.checked_add(inter_arrival.0);
-        arrival =
-            Nanos(sum.ok_or_else(|| SpecError::new("arrivals", "the last request would arrive after 584 years"))?);
-        rows.push(WorkloadRow { prompt_id, num_prefill_tokens, num_decode_tokens, inter_arrival, arrival });
+/// As [`Requests`].
+pub fn generate(spec: &WorkloadSpec, inputs: &Inputs) -> Result<Workload, GenerateError> {
+    let mut workload = Workload { rows: Vec::new(), prefixes: inputs.block_tokens.map(Prefixes::new) };
+    for request in Requests::new(spec, inputs)? {
+        let request = request?;
+        workload.rows.push(request.row);
+        if let Some(prefixes) = &mut workload.prefixes {
+            prefixes.push(request.hash_ids);
+        }
     }
-    Ok(Generated { workload: Workload { rows }, picks })
+    Ok(workload)
 }
 
-/// Token ids for a request of which only the length is known: uniform over `0..vocab_size`, the
-/// same for the same seed and request whatever the rest of the workload is.
-pub fn synthetic_prompt(seed: u64, request_id: u32, num_tokens: u32, vocab_size: u32) -> Vec<u32> {
-    let mut stream = Stream::new(seed, &format!("prompt_tokens/{request_id}"));
-    (0..num_tokens).map(|_| stream.below(u64::from(vocab_size)) as u32).collect()
-}
-
-/// Prompt id, prompt length, output length.
-type Asked = (String, u32, u32);
-
-fn synthetic(spec: &WorkloadSpec) -> Vec<Asked> {
-    let RequestSource::Synthetic { prefill, decode } = &spec.requests else { return Vec::new() };
-    let (prefill, decode) = (LengthSampler::new(prefill), LengthSampler::new(decode));
-    let mut prefill_stream = Stream::new(spec.seed, "prefill_lengths");
-    let mut decode_stream = Stream::new(spec.seed, "decode_lengths");
-    (0..spec.num_requests.unwrap_or_default())
-        .map(|id| (format!("synthetic_{id}"), prefill.draw(&mut prefill_stream), decode.draw(&mut decode_stream)))
-        .collect()
-}
-
-fn from_source(spec: &WorkloadSpec, inputs: &Inputs) -> Result<(Vec<Asked>, Vec<usize>), SpecError> {
-    if inputs.source.is_empty() {
-        return Err(SpecError::new("requests", "the source holds no request"));
+impl<'a> Requests<'a> {
+    /// Prepares to draw.
+    ///
+    /// # Errors
+    /// An impossible field of the specification, or a file that cannot be opened. What the files hold
+    /// is only known row by row: a request may be such an error too.
+    pub fn new(spec: &'a WorkloadSpec, inputs: &'a Inputs) -> Result<Self, GenerateError> {
+        spec.check()?;
+        let lengths = Lengths::new(spec, inputs)?;
+        let gaps = Gaps::new(&spec.arrivals, spec.first_arrival, spec.seed, inputs.times.as_ref())?;
+        Ok(Requests { spec, lengths, gaps, num_made: 0, has_ended: false })
     }
-    let num = spec.num_requests.map_or(inputs.source.len(), |num| num as usize);
-    let picks = picks(spec, inputs.source.len(), num);
-    let sampler = match &spec.decode {
-        Some(DecodeLengths::Sampled { lengths }) => Some(LengthSampler::new(lengths)),
-        _ => None,
-    };
-    let mut stream = Stream::new(spec.seed, "decode_lengths");
-    let asked = picks.iter().map(|index| {
-        let row = &inputs.source[*index];
-        let decode = match &sampler {
-            Some(sampler) => sampler.draw(&mut stream),
-            None => given_decode(spec.decode.as_ref(), inputs, row)?,
+
+    fn step(&mut self) -> Result<Option<GeneratedRow>, GenerateError> {
+        let spec = self.spec;
+        if spec.num_requests == Some(self.num_made) {
+            return Ok(None);
+        }
+        let Some(asked) = self.lengths.next(spec, self.num_made)? else { return Ok(None) };
+        let Some((inter_arrival, arrival)) = self.gaps.next(asked.arrival)? else {
+            return self.after_the_last_time();
         };
-        Ok((row.prompt_id.clone(), row.num_prefill_tokens, decode))
-    });
-    Ok((asked.collect::<Result<_, SpecError>>()?, picks))
-}
-
-/// Which row each request takes: the whole source, over and over, in file order or a new random
-/// order each time.
-fn picks(spec: &WorkloadSpec, num_rows: usize, num: usize) -> Vec<usize> {
-    let mut stream = Stream::new(spec.seed, "prompt_order");
-    let mut picks = Vec::with_capacity(num);
-    while picks.len() < num {
-        let mut round: Vec<usize> = (0..num_rows).collect();
-        if spec.order == Order::Shuffled {
-            stream.shuffle(&mut round);
+        if spec.duration_s.is_some_and(|seconds| arrival.as_secs_f64() >= seconds) {
+            return Ok(None);
         }
-        round.truncate(num - picks.len());
-        picks.append(&mut round);
+        let row = WorkloadRow {
+            prompt_id: asked.prompt_id,
+            num_prefill_tokens: asked.num_prefill_tokens,
+            num_decode_tokens: asked.num_decode_tokens,
+            inter_arrival,
+            arrival,
+        };
+        self.num_made = self.num_made.checked_add(1).ok_or_else(|| {
+            SpecError::new("duration_s", "makes more than 4294967295 requests")
+                .with_hint("a lower rate, or fewer seconds")
+        })?;
+        Ok(Some(GeneratedRow { row, source_row: asked.source_row, hash_ids: asked.hash_ids }))
     }
-    picks
+
+    /// Requests without an end of their own end with the times; others must not be left out in silence.
+    fn after_the_last_time(&self) -> Result<Option<GeneratedRow>, GenerateError> {
+        let (given, made) = (self.gaps.num_given(), self.num_made);
+        if self.spec.requests.is_drawn() && self.spec.num_requests.is_none() && made > 0 {
+            return Ok(None);
+        }
+        let file = match &self.spec.arrivals {
+            ArrivalProcess::Times { file, .. } => file.as_str(),
+            _ => unreachable!("only given times run out"),
+        };
+        let error = SpecError::new(
+            "arrivals.file",
+            format!("`{file}` gives {given} arrival times, and there are more requests"),
+        );
+        Err(if made > 0 { error.with_hint(format!("set `workload.num_requests` to at most {made}")) } else { error }
+            .into())
+    }
 }
 
-fn given_decode(lengths: Option<&DecodeLengths>, inputs: &Inputs, row: &SourceRequest) -> Result<u32, SpecError> {
-    let missing = |field: &str, place: &str| {
-        SpecError::new(field, format!("{place} gives prompt `{}` no `num_decode_tokens`", row.prompt_id))
-    };
-    match lengths {
-        Some(DecodeLengths::Constant { num_tokens }) => Ok(*num_tokens),
-        Some(DecodeLengths::PerPrompt { file: Some(file) }) => {
-            let found = inputs.decode_by_prompt.get(&row.prompt_id).copied();
-            found.ok_or_else(|| missing("decode.file", &format!("`{file}`")))
+impl Iterator for Requests<'_> {
+    type Item = Result<GeneratedRow, GenerateError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.has_ended {
+            return None;
         }
-        _ => row.num_decode_tokens.ok_or_else(|| missing("decode", "its row")),
+        let step = self.step().transpose();
+        self.has_ended = !matches!(step, Some(Ok(_)));
+        step
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::spec::{ArrivalProcess, ChatTemplate, LengthDistribution};
+    use crate::workload::source::in_memory;
+    use crate::workload::spec::{ChatTemplate, DecodeLengths, FirstArrival, LengthDistribution, Order, RequestSource};
 
     fn spec(requests: RequestSource, decode: Option<DecodeLengths>, num_requests: Option<u32>) -> WorkloadSpec {
-        let arrivals = ArrivalProcess::Poisson { rate_rps: 3.0 };
+        let arrivals = ArrivalProcess::Poisson { rate_rps: 3.0, max_gap_factor: None };
         WorkloadSpec {
             requests,
             arrivals,
             decode,
             num_requests,
+            duration_s: None,
+            first_arrival: FirstArrival::AtZero,
             order: Order::File,
             chat_template: ChatTemplate::None,
             seed: 5,
@@ -163,14 +162,15 @@ mod tests {
             prompt_id: format!("p{index}"),
             num_prefill_tokens: 10 + index,
             num_decode_tokens: Some(20 + index),
+            ..SourceRequest::default()
         };
         let requests = RequestSource::Prompts { file: "p.jsonl".to_owned() };
-        let inputs = Inputs { source: (0..5).map(source).collect(), ..Inputs::default() };
+        let inputs = Inputs { source: Some(in_memory((0..5).map(source).collect())), ..Inputs::default() };
         (spec(requests, Some(DecodeLengths::PerPrompt { file: None }), num_requests), inputs)
     }
 
     fn draw(spec: &WorkloadSpec) -> Workload {
-        generate(spec, &Inputs::default()).expect("a good specification").workload
+        generate(spec, &Inputs::default()).expect("a good specification")
     }
 
     #[test]
@@ -235,21 +235,25 @@ mod tests {
         }
     }
 
+    fn picks(spec: &WorkloadSpec, inputs: &Inputs) -> Vec<u32> {
+        let requests = Requests::new(spec, inputs).expect("good");
+        requests.map(|request| request.expect("good").source_row.expect("from the source")).collect()
+    }
+
     #[test]
     fn more_requests_than_prompts_start_over_and_fewer_take_the_first() {
         let (spec, inputs) = prompts(Some(12));
-        let generated = generate(&spec, &inputs).expect("good");
-        assert_eq!(generated.picks, [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]);
-        assert_eq!(generated.workload.rows[6].prompt_id, "p1");
-        assert_eq!(generated.workload.rows[6].num_decode_tokens, 21);
-        let (spec, inputs) = prompts(Some(2));
-        assert_eq!(generate(&spec, &inputs).expect("good").picks, [0, 1]);
+        assert_eq!(picks(&spec, &inputs), [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]);
+        let row = &generate(&spec, &inputs).expect("good").rows[6];
+        assert_eq!((row.prompt_id.as_str(), row.num_decode_tokens), ("p1", 21));
+        assert_eq!(picks(&prompts(Some(2)).0, &inputs), [0, 1]);
+        assert_eq!(picks(&prompts(None).0, &inputs), [0, 1, 2, 3, 4]);
     }
 
     #[test]
     fn a_shuffled_source_gives_every_row_once_before_any_again() {
         let (spec, inputs) = prompts(Some(10));
-        let picks = generate(&WorkloadSpec { order: Order::Shuffled, ..spec }, &inputs).expect("good").picks;
+        let picks = picks(&WorkloadSpec { order: Order::Shuffled, ..spec }, &inputs);
         for round in picks.chunks(5) {
             let mut sorted = round.to_vec();
             sorted.sort_unstable();
@@ -264,15 +268,5 @@ mod tests {
         spec.decode = Some(DecodeLengths::PerPrompt { file: Some("d.csv".to_owned()) });
         let error = generate(&spec, &inputs).expect_err("the table is empty");
         assert_eq!(error.to_string(), "`decode.file`: `d.csv` gives prompt `p0` no `num_decode_tokens`");
-    }
-
-    #[test]
-    fn random_prompts_depend_on_seed_and_request_alone() {
-        let prompt = synthetic_prompt(1, 7, 100, 151_643);
-        assert_eq!(prompt.len(), 100);
-        assert!(prompt.iter().all(|token| *token < 151_643));
-        assert_eq!(synthetic_prompt(1, 7, 40, 151_643), prompt[..40]);
-        assert_ne!(synthetic_prompt(1, 8, 100, 151_643), prompt);
-        assert_ne!(synthetic_prompt(2, 7, 100, 151_643), prompt);
     }
 }

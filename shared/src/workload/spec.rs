@@ -1,11 +1,9 @@
-//! The specification of a workload: where requests come from, when they arrive, how much they ask for.
-
-use std::fmt;
+//! The specification of a workload: where requests come from, when they arrive, how much they ask for. Its rules are in `check`.
 
 use serde::{Deserialize, Serialize};
 
 /// Longest prompt or output a distribution may draw, in tokens.
-const MAX_LENGTH: u32 = 1 << 24;
+pub(super) const MAX_LENGTH: u32 = 1 << 24;
 
 /// A whole workload, given its seed and the files it names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,13 +13,20 @@ pub struct WorkloadSpec {
     pub requests: RequestSource,
     /// When they arrive.
     pub arrivals: ArrivalProcess,
-    /// Output lengths. Required for prompts; replaces the file's for `lengths`; not for `synthetic`.
+    /// Output lengths. Required for prompts; replaces the file's for `lengths` and `trace`; not for
+    /// requests that are drawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decode: Option<DecodeLengths>,
     /// How many requests: absent means each row of the source once; more than that starts over.
-    /// Required for `synthetic`.
+    /// Requests that are drawn need it, or `duration_s`, or arrivals from a file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub num_requests: Option<u32>,
+    /// Only requests that arrive before this many seconds; whichever of it and `num_requests` ends first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_s: Option<f64>,
+    /// When the first request arrives, where arrivals are drawn.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub first_arrival: FirstArrival,
     /// In which order rows of the source are taken.
     #[serde(default)]
     pub order: Order,
@@ -54,6 +59,85 @@ pub enum RequestSource {
         /// Output lengths.
         decode: LengthDistribution,
     },
+    /// Prompt and output drawn together: output is `ceil(total / (1 + ratio))`, the prompt is the rest,
+    /// each at least one token.
+    SyntheticTotal {
+        /// Prompt and output tokens together.
+        total: LengthDistribution,
+        /// Prompt tokens an output token, about.
+        prefill_to_decode_ratio: f64,
+    },
+    /// Vidur's uniform length generator to the letter: the total is real and below `max_tokens`, and is
+    /// rounded down. `synthetic_total` with a `uniform` law is the same with both ends.
+    VidurUniform {
+        /// Smallest total.
+        min_tokens: u32,
+        /// Above the largest total.
+        max_tokens: u32,
+        /// Prompt tokens an output token, about.
+        prefill_to_decode_ratio: f64,
+    },
+    /// Vidur's Zipf length generator to the letter: the quick approximation of Gray et al. (1994) with a
+    /// zeta that lacks its last term; prompt and output are both rounded down, so a token may be lost.
+    /// `synthetic_total` with a `zipf` law is exact. Its `scramble` cannot be repeated and is left out.
+    VidurZipf {
+        /// Exponent, below 1.
+        theta: f64,
+        /// Smallest total, and most likely.
+        min_tokens: u32,
+        /// Largest total.
+        max_tokens: u32,
+        /// Prompt tokens an output token, about.
+        prefill_to_decode_ratio: f64,
+    },
+    /// A published trace, recognised by its first line (see [`crate::workload::TraceReader`]); prompts are
+    /// random token ids. Lengths are scaled, rounded down, made at least 1, then clipped.
+    Trace {
+        /// Its path.
+        file: String,
+        /// Factor of every prompt length.
+        #[serde(default = "unscaled", skip_serializing_if = "is_unscaled")]
+        prefill_scale: f64,
+        /// Factor of every output length the trace gives.
+        #[serde(default = "unscaled", skip_serializing_if = "is_unscaled")]
+        decode_scale: f64,
+        /// Most tokens of prompt and output together.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_tokens: Option<u32>,
+        /// What is taken away above `max_tokens`.
+        #[serde(default, skip_serializing_if = "is_default")]
+        clip: Clip,
+    },
+}
+
+impl RequestSource {
+    /// Lengths come from a law, so nothing but the specification ends them.
+    pub(super) fn is_drawn(&self) -> bool {
+        use RequestSource::{Synthetic, SyntheticTotal, VidurUniform, VidurZipf};
+        matches!(self, Synthetic { .. } | SyntheticTotal { .. } | VidurUniform { .. } | VidurZipf { .. })
+    }
+}
+
+/// What a request loses when it asks for more than `max_tokens`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clip {
+    /// Prompt and output their shares of the excess, each rounded up (Vidur's length traces).
+    #[default]
+    Proportional,
+    /// The prompt all of it (Vidur's trace replay).
+    Prompt,
+}
+
+/// When the first request arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirstArrival {
+    /// At the start.
+    #[default]
+    AtZero,
+    /// After a gap like the others', as in Vidur; of given `times` the first is then only the start.
+    AfterGap,
 }
 
 /// When requests arrive.
@@ -71,6 +155,9 @@ pub enum ArrivalProcess {
     Poisson {
         /// Mean arrivals per second.
         rate_rps: f64,
+        /// No gap is longer than this over the rate. Vidur has 3: its rate is then 5.2 % above `rate_rps`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_gap_factor: Option<f64>,
     },
     /// Independent gamma gaps: burstier than Poisson above cv 1, smoother below.
     Gamma {
@@ -79,10 +166,28 @@ pub enum ArrivalProcess {
         /// Deviation of the gaps over their mean.
         cv: f64,
     },
-    /// Given times (`trace_intervals.csv`).
+    /// Times of a file of its own: `trace_intervals.csv`, or any trace with times.
     Times {
         /// Path of the table.
         file: String,
+        /// Factor of every time.
+        #[serde(default = "unscaled", skip_serializing_if = "is_unscaled")]
+        time_scale: f64,
+        /// Only later times, in seconds of the file; the first of them is then the start.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        start_time_s: Option<f64>,
+        /// Only earlier times, in seconds of the file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end_time_s: Option<f64>,
+        /// Round down to whole seconds before scaling, as Vidur does.
+        #[serde(default, skip_serializing_if = "is_default")]
+        whole_seconds: bool,
+    },
+    /// The times of the `trace` the requests come from.
+    Trace {
+        /// Factor of every time.
+        #[serde(default = "unscaled", skip_serializing_if = "is_unscaled")]
+        time_scale: f64,
     },
 }
 
@@ -183,124 +288,18 @@ impl ChatTemplate {
     }
 }
 
-/// A specification that cannot be: which field, what is wrong, what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpecError {
-    /// Path of the field inside the specification, as `arrivals.rate_rps`.
-    pub field: String,
-    /// What is wrong.
-    pub problem: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
-impl SpecError {
-    pub(super) fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        SpecError { field: field.into(), problem: problem.into(), hint: None }
-    }
-
-    pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
-impl fmt::Display for SpecError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "`{}`: {}", self.field, self.problem)
-    }
-}
-
-impl std::error::Error for SpecError {}
-
-impl WorkloadSpec {
-    /// Checks every number before anything is drawn.
-    ///
-    /// # Errors
-    /// The first impossible field, named.
-    pub fn check(&self) -> Result<(), SpecError> {
-        self.arrivals.check()?;
-        if self.num_requests == Some(0) {
-            return Err(SpecError::new("num_requests", "must be at least 1"));
-        }
-        match (&self.requests, &self.decode) {
-            (RequestSource::Synthetic { .. }, Some(_)) => {
-                Err(SpecError::new("decode", "does not go with `synthetic` requests")
-                    .with_hint("their output lengths are `workload.requests.decode`"))
-            }
-            (RequestSource::Synthetic { .. }, None) if self.num_requests.is_none() => {
-                Err(SpecError::new("num_requests", "is missing: `synthetic` requests have no end of their own"))
-            }
-            (RequestSource::Synthetic { prefill, decode }, None) => {
-                prefill.check("requests.prefill")?;
-                decode.check("requests.decode")
-            }
-            (RequestSource::Prompts { .. }, None) => {
-                Err(SpecError::new("decode", "is missing: prompts do not say how long answers are")
-                    .with_hint("for example `decode = { kind = \"constant\", num_tokens = 64 }`"))
-            }
-            (_, Some(DecodeLengths::Constant { num_tokens })) => at_least_one("decode.num_tokens", *num_tokens),
-            (_, Some(DecodeLengths::Sampled { lengths })) => lengths.check("decode.lengths"),
-            (_, Some(DecodeLengths::PerPrompt { .. }) | None) => Ok(()),
-        }
-    }
-}
-
-impl ArrivalProcess {
-    fn check(&self) -> Result<(), SpecError> {
-        match self {
-            ArrivalProcess::Static {} | ArrivalProcess::Times { .. } => Ok(()),
-            ArrivalProcess::FixedInterval { interval_ms } => within("arrivals.interval_ms", *interval_ms, 0.0, 1e12),
-            ArrivalProcess::Poisson { rate_rps } => within("arrivals.rate_rps", *rate_rps, 1e-6, 1e9),
-            ArrivalProcess::Gamma { rate_rps, cv } => {
-                within("arrivals.rate_rps", *rate_rps, 1e-6, 1e9)?;
-                within("arrivals.cv", *cv, 0.01, 100.0)
-            }
-        }
-    }
-}
-
-impl LengthDistribution {
-    fn check(&self, field: &str) -> Result<(), SpecError> {
-        let sub = |name: &str| format!("{field}.{name}");
-        let bounds = |min: u32, max: u32| match (min, max) {
-            (0, _) => Err(SpecError::new(sub("min"), "must be at least 1")),
-            (_, max) if max > MAX_LENGTH => Err(SpecError::new(sub("max"), format!("must be at most {MAX_LENGTH}"))),
-            (min, max) if min > max => Err(SpecError::new(sub("min"), format!("{min} is above `max` {max}"))),
-            _ => Ok(()),
-        };
-        match *self {
-            LengthDistribution::Constant { num_tokens } => at_least_one(&sub("num_tokens"), num_tokens),
-            LengthDistribution::Uniform { min, max } => bounds(min, max),
-            LengthDistribution::Lognormal { mean, median, sigma, min, max } => {
-                bounds(min, max)?;
-                within(&sub("sigma"), sigma, 0.0, 10.0)?;
-                match (mean, median) {
-                    (Some(mean), None) => within(&sub("mean"), mean, 1.0, f64::from(MAX_LENGTH)),
-                    (None, Some(median)) => within(&sub("median"), median, 1.0, f64::from(MAX_LENGTH)),
-                    _ => Err(SpecError::new(field, "a lognormal law needs either `mean` or `median`, not both")),
-                }
-            }
-            LengthDistribution::Zipf { theta, min, max } => {
-                bounds(min, max)?;
-                within(&sub("theta"), theta, 0.0, 10.0)
-            }
-        }
-    }
-}
-
-fn at_least_one(field: &str, value: u32) -> Result<(), SpecError> {
-    if value == 0 { Err(SpecError::new(field, "must be at least 1")) } else { Ok(()) }
-}
-
-fn within(field: &str, value: f64, min: f64, max: f64) -> Result<(), SpecError> {
-    if value.is_finite() && (min..=max).contains(&value) {
-        Ok(())
-    } else {
-        Err(SpecError::new(field, format!("{value} is not between {min} and {max}")))
-    }
-}
-
 fn one() -> u32 {
     1
+}
+
+fn unscaled() -> f64 {
+    1.0
+}
+
+fn is_unscaled(scale: &f64) -> bool {
+    *scale == 1.0
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
