@@ -49,9 +49,9 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
         Verb::Simulate { experiment, workload, profile, out } => {
             let experiment = resolved(experiment)?;
             let workload = workload_dir(&context, &experiment, workload)?;
-            let profile =
-                profile.unwrap_or_else(|| context.store.profile_dir(&experiment.hardware.name, &experiment.model.name));
-            Ok(Outcome::made(&simulate::simulate(&context, &experiment, &workload, &profile, out.as_deref())?))
+            let profile = profile.or_else(|| simulate::usual_profile(&context, &experiment));
+            let made = simulate::simulate(&context, &experiment, &workload, profile.as_deref(), out.as_deref())?;
+            Ok(Outcome::made(&made))
         }
         Verb::Compare { real, sim, workload, tolerance, percentiles, allow_mismatch, out } => {
             let usual = CompareOptions::default();

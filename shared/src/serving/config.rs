@@ -54,7 +54,8 @@ pub struct SchedulerConfig {
     pub long_prefill_token_threshold: u32,
     /// Tokens in one KV block.
     pub block_size: u32,
-    /// KV blocks in all.
+    /// KV blocks in all; 0 while they are still to be derived from a device's memory.
+    #[serde(default)]
     pub num_blocks: u32,
     /// Blocks kept free when a new request is admitted, in thousandths of all blocks, rounded down (vLLM V1: 0).
     #[serde(default)]
