@@ -19,6 +19,7 @@ mod pipeline;
 mod predictor;
 mod qwen3_reference;
 mod reference;
+mod simulate;
 mod traces;
 mod vllm_rtx4090;
 mod workload;

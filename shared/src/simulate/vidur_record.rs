@@ -49,8 +49,11 @@ impl<'a, R: Recorder> VidurRecorder<'a, R> {
                 num_decode_tokens: row.num_decode_tokens,
                 ..RequestRow::default()
             };
-            self.recorder.finished(match result.completed {
-                Some(completed) => RequestRow {
+            self.recorder.finished(match (&result.refusal, result.completed) {
+                (Some(reason), _) => {
+                    RequestRow { status: RequestStatus::Rejected, error_msg: Some(reason.clone()), ..asked }
+                }
+                (None, Some(completed)) => RequestRow {
                     scheduled: result.scheduled.map(nanos),
                     first_token: result.prefill_completed.map(nanos),
                     completion: Some(nanos(completed)),
@@ -59,7 +62,7 @@ impl<'a, R: Recorder> VidurRecorder<'a, R> {
                     status: RequestStatus::Ok,
                     ..asked
                 },
-                None => RequestRow {
+                (None, None) => RequestRow {
                     status: RequestStatus::Error,
                     error_msg: Some("not complete when the simulation ended".to_owned()),
                     ..asked
