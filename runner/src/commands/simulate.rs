@@ -127,6 +127,7 @@ fn as_vidur(
         scheduler: &experiment.scheduler,
         cluster: &cluster,
         seed: experiment.seed,
+        assigned: None,
         model,
         time_limit: experiment.simulation.time_limit_s,
     };

@@ -148,6 +148,8 @@ pub struct VidurSimulation<'a> {
     pub cluster: &'a ClusterConfig,
     /// Seed of a random router.
     pub seed: u64,
+    /// The replica of each request, where another program drew them; otherwise the router chooses.
+    pub assigned: Option<&'a [u32]>,
     /// Stage times.
     pub model: &'a VidurModel,
     /// The event after this instant is the last, s.
@@ -289,8 +291,13 @@ impl<'a, O: Observer> Driver<'a, O> {
         let mut hit = vec![false; self.engines.len()];
         for id in queue {
             let request = self.asked[id as usize];
-            let replicas: Vec<&Replica<f64>> = self.engines.iter().map(|engine| &engine.replica).collect();
-            let index = self.router.choose(&replicas, &request, PromptPrefix::default());
+            let index = match self.simulation.assigned {
+                Some(assigned) => assigned[id as usize] as usize,
+                None => {
+                    let replicas: Vec<&Replica<f64>> = self.engines.iter().map(|engine| &engine.replica).collect();
+                    self.router.choose(&replicas, &request, PromptPrefix::default())
+                }
+            };
             hit[index] = true;
             if let Some(Unserved { reason, .. }) = self.engines[index].replica.admit(request) {
                 self.requests[id as usize].refusal = Some(reason.unwrap_or_else(|| "asks for no token".to_owned()));
