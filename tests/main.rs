@@ -19,5 +19,6 @@ mod pipeline;
 mod predictor;
 mod qwen3_reference;
 mod reference;
+mod trace;
 mod vllm_rtx4090;
 mod workload;
