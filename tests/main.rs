@@ -21,5 +21,6 @@ mod qwen3_reference;
 mod reference;
 mod simulate;
 mod traces;
+mod trace;
 mod vllm_rtx4090;
 mod workload;
