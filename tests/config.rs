@@ -59,6 +59,11 @@ fn every_experiment_resolves_and_every_option_fits_the_quickstart() {
             ("workload", "lengths" | "arxiv" | "azure-conv" | "mooncake") => {
                 drop(good("quickstart", &[&group, "workload.requests.file=l.csv"]))
             }
+            ("scheduler", name) if !["vllm-v1", "sarathi"].contains(&name) => {
+                // Their KV blocks come from a device's memory.
+                let experiment = good("quickstart", &[&group, "hardware=a100-80gb"]);
+                assert!(experiment.scheduler.num_blocks > 1_000, "{group}");
+            }
             _ => drop(good("quickstart", &[&group])),
         }
     }
@@ -68,7 +73,7 @@ fn every_experiment_resolves_and_every_option_fits_the_quickstart() {
 fn params_hold_every_group_and_the_chosen_options() {
     let params = good("quickstart", &[]).params();
     let keys: Vec<&str> = params.keys().map(String::as_str).collect();
-    let expected = "backend compare hardware latency model name profile scheduler seed use workload";
+    let expected = "backend cluster compare hardware latency model name profile scheduler seed simulation use workload";
     assert_eq!(keys.into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" "), expected);
     assert_eq!(params["use"]["model"], "qwen3-30m");
     assert_eq!(params["workload"]["seed"], 42, "the experiment's seed reaches what sets none");
@@ -294,6 +299,7 @@ fn a_declared_tolerance_is_told_from_the_usual_one() {
 fn the_list_shows_groups_and_first_lines() {
     let listings = list_configs(&Library::default(), Some("scheduler")).expect("a group");
     let text = configs_text(&listings);
-    assert!(text.starts_with("scheduler\n  sarathi  Sarathi-Serve's scheduler"), "{text}");
-    assert_eq!(text.lines().count(), 3);
+    assert!(text.starts_with("scheduler\n  faster-transformer  FasterTransformer: a batch"), "{text}");
+    assert!(text.contains("\n  sarathi             Sarathi-Serve's scheduler"), "{text}");
+    assert_eq!(text.lines().count(), 9);
 }

@@ -20,7 +20,7 @@ mod predictor;
 mod qwen3_reference;
 mod reference;
 mod simulate;
-mod traces;
 mod trace;
+mod traces;
 mod vllm_rtx4090;
 mod workload;

@@ -85,7 +85,7 @@ pub fn with_shared_beginnings(mut workload: Workload, num_groups: u64) -> Worklo
     let mut prefixes = Prefixes::new(PIECE);
     for (id, row) in workload.rows.iter().enumerate() {
         let (id, num_pieces) = (id as u64, u64::from(row.num_prefill_tokens / PIECE));
-        let group = (id * 2_654_435_761 >> 7) % num_groups;
+        let group = ((id * 2_654_435_761) >> 7) % num_groups;
         let piece = |number: u64| match number < num_pieces / 2 {
             true => (group << 8) + number,
             false => (1 << 63) + (id << 8) + number,
