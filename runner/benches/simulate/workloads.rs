@@ -12,13 +12,17 @@ use fidelio_shared::workload::{
 };
 
 fn spec(requests: RequestSource, arrivals: ArrivalProcess, num_requests: u32) -> WorkloadSpec {
+    let first_arrival = match arrivals {
+        ArrivalProcess::Static {} => FirstArrival::AtZero,
+        _ => FirstArrival::AfterGap,
+    };
     WorkloadSpec {
         requests,
         arrivals,
         decode: None,
         num_requests: Some(num_requests),
         duration_s: None,
-        first_arrival: FirstArrival::AfterGap,
+        first_arrival,
         order: Order::Shuffled,
         chat_template: ChatTemplate::None,
         seed: 42,
