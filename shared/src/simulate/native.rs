@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use crate::latency::{BatchShape, LatencyModel};
-use crate::schema::{StepRow, Workload};
+use crate::schema::{StepRow, Workload, WorkloadRow};
 use crate::serving::{
     Batch, ClusterConfig, Load, PromptPrefix, Replica, Request, Router, SchedulerConfig, StepOutcome, TokenEvent,
 };
@@ -49,8 +49,23 @@ impl<M: LatencyModel> Simulation<'_, M> {
         workload: &Workload,
         recorder: &mut R,
     ) -> Result<SimulationCounts, SimulationError<R::Error>> {
+        let request = |(id, row): (usize, &WorkloadRow)| Request::from_row(id as u32, row);
+        let requests = workload.rows.iter().enumerate().map(request);
+        self.run_requests(requests.map(|request| (request, prefix_of(workload, request.id))), recorder)
+    }
+
+    /// Runs requests that nobody holds: each with the beginning of its prompt, in order of arrival, numbered
+    /// `0..N-1`.
+    ///
+    /// # Errors
+    /// As [`Simulation::run`].
+    pub fn run_requests<'w, R: Recorder>(
+        &self,
+        requests: impl Iterator<Item = (Request, PromptPrefix<'w>)>,
+        recorder: &mut R,
+    ) -> Result<SimulationCounts, SimulationError<R::Error>> {
         let mut driver = Driver::new(self, recorder).map_err(SimulationError::Settings)?;
-        driver.drive(workload).map_err(SimulationError::Recorder)?;
+        driver.drive(requests).map_err(SimulationError::Recorder)?;
         match driver.engines.iter().all(|engine| engine.replica.is_idle()) {
             true => Ok(driver.counts),
             false => Err(SimulationError::Stalled(
@@ -145,14 +160,14 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
         })
     }
 
-    fn drive(&mut self, workload: &Workload) -> Result<(), R::Error> {
-        let mut arrivals = workload.rows.iter().enumerate().peekable();
+    fn drive<'w>(&mut self, requests: impl Iterator<Item = (Request, PromptPrefix<'w>)>) -> Result<(), R::Error> {
+        let mut arrivals = requests.map(|(request, prefix)| (Ticks::from(request.arrival), request, prefix)).peekable();
         loop {
-            let next_arrival = arrivals.peek().map(|(_, row)| Ticks::from(row.arrival));
+            let next_arrival = arrivals.peek().map(|(time, ..)| *time);
             let next_end = self.ends.peek().map(|Reverse((time, ..))| *time);
             let Some(now) = next_arrival.into_iter().chain(next_end).min() else { return Ok(()) };
-            while let Some((id, row)) = arrivals.next_if(|(_, row)| Ticks::from(row.arrival) == now) {
-                self.arrive(Request::from_row(id as u32, row), prefix_of(workload, id as u32), now)?;
+            while let Some((_, request, prefix)) = arrivals.next_if(|(time, ..)| *time == now) {
+                self.arrive(request, prefix, now)?;
             }
             while let Some(&Reverse((time, _, replica, stage))) = self.ends.peek()
                 && time == now
