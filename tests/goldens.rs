@@ -47,12 +47,17 @@ fn every_golden_is_reproduced_in_vidur_parity_mode_to_the_last_bit() {
 fn native_time_stays_within_a_microsecond_of_vidurs_doubles() {
     let Some(paths) = goldens() else { return };
     let mut wrong = Vec::new();
-    println!("{:<52} {:>12} {:>20}", "golden", "worst, ns", "requests over 1 us");
+    println!("{:<52} {:>12} {:>20} {:>6}", "golden", "worst, ns", "requests over 1 us", "ties");
     for path in paths {
         let golden = Golden::load(&path);
+        if golden.assigned.is_some() {
+            println!("{:<52} SKIPPED: its routing was drawn by another program", golden.name);
+            continue;
+        }
         let (worst, num_apart) = native::worst_difference(&golden);
-        println!("{:<52} {worst:>12} {num_apart:>20}", golden.name);
-        if num_apart > 0 {
+        let has_ties = parity::has_ties(&golden);
+        println!("{:<52} {worst:>12} {num_apart:>20} {:>6}", golden.name, if has_ties { "yes" } else { "no" });
+        if num_apart > 0 && !has_ties {
             wrong.push(golden.name);
         }
     }

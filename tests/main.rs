@@ -19,6 +19,8 @@ mod pipeline;
 mod predictor;
 mod qwen3_reference;
 mod reference;
+mod simulate;
 mod traces;
+mod trace;
 mod vllm_rtx4090;
 mod workload;

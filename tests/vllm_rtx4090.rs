@@ -156,7 +156,7 @@ impl Real {
             inter_arrival: row.arrival - std::mem::replace(&mut before, row.arrival),
             arrival: row.arrival,
         });
-        Workload { rows: rows.collect() }
+        Workload { rows: rows.collect(), prefixes: None }
     }
 }
 

@@ -6,6 +6,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod interrupt;
+pub mod latency;
 pub mod profile;
 pub mod site;
 pub mod store;

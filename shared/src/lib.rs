@@ -2,7 +2,7 @@
 //!
 //! Data flows one way: bytes are parsed by [`schema`], both origins of a run meet in [`compare`], which
 //! asks [`metrics`] for samples and [`stats`] for what they mean; [`charts`] draws the result and
-//! [`bundle`] packs it. Upstream, [`workload`] says what is asked and when, [`serving`] decides what
+//! [`bundle`] packs it; [`trace`] shows one run step by step. Upstream, [`workload`] says what is asked and when, [`serving`] decides what
 //! each engine step computes, [`latency`] says how long that takes, and [`simulate`] drives them.
 //!
 //! Nothing here opens a file, reads a clock, starts a thread or rolls dice of its own, so the same
@@ -23,4 +23,5 @@ pub mod serving;
 pub mod simulate;
 pub mod stats;
 pub mod time;
+pub mod trace;
 pub mod workload;

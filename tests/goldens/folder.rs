@@ -18,6 +18,8 @@ pub struct Golden {
     pub cluster: ClusterConfig,
     pub model: VidurModel,
     pub time_limit: Option<f64>,
+    /// Routing that Vidur drew from Python's own generator.
+    pub assigned: Option<Vec<u32>>,
     pub requests: Vec<Request<f64>>,
 }
 
@@ -28,7 +30,9 @@ impl Golden {
         let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
         let vidur = &config["vidur_config"];
         let limit = vidur["time_limit"].as_f64().expect("a number");
+        let is_random = vidur["cluster_config"]["global_scheduler_config"]["name"] == "random";
         Golden {
+            assigned: is_random.then(|| assigned(folder)),
             scheduler: scheduler(&config),
             cluster: cluster(&vidur["cluster_config"]),
             model: model(folder, vidur),
@@ -84,7 +88,8 @@ fn cluster(config: &Value) -> ClusterConfig {
     let router = match config["global_scheduler_config"]["name"].as_str().expect("a name") {
         "round_robin" => RouterPolicy::RoundRobin,
         "lor" => RouterPolicy::LeastOutstanding,
-        other => panic!("`{other}` draws from Python's own generator and cannot be reproduced"),
+        "random" => RouterPolicy::Random,
+        other => panic!("no router of Vidur's is called {other}"),
     };
     ClusterConfig { num_replicas: whole(&config["num_replicas"]), router, ..ClusterConfig::default() }
 }
@@ -128,6 +133,12 @@ fn requests(folder: &Path) -> Vec<Request<f64>> {
         num_decode_tokens: count(row, "num_decode_tokens"),
     };
     (0..table.rows.len()).map(of).collect()
+}
+
+fn assigned(folder: &Path) -> Vec<u32> {
+    let text = std::fs::read_to_string(folder.join("requests.csv")).expect("requests.csv");
+    let table = Table::parse(&text);
+    (0..table.rows.len()).map(|row| table.number(row, "replica_id").expect("a replica") as u32).collect()
 }
 
 fn read_gz(path: &Path) -> String {

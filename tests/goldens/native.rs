@@ -50,7 +50,7 @@ pub fn worst_difference(golden: &Golden) -> (u64, usize) {
     let simulation =
         Simulation { scheduler: &golden.scheduler, cluster: &golden.cluster, seed: 0, model: &golden.model };
     let mut ours = Rows(vec![None; rows.len()]);
-    simulation.run(&Workload { rows }, &mut ours).expect("possible settings");
+    simulation.run(&Workload { rows, prefixes: None }, &mut ours).expect("possible settings");
     let recorded = golden.table("requests_out").expect("requests_out");
     let (mut worst, mut num_apart) = (0, 0);
     for (id, row) in ours.0.iter().enumerate().filter(|(id, _)| recorded.text(*id, "completed") == "1") {

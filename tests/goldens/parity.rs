@@ -86,16 +86,21 @@ impl Report {
     }
 }
 
-pub fn check(golden: &Golden) -> Report {
-    let mut log = Log::default();
+fn simulate(golden: &Golden, log: &mut Log) -> VidurRun {
     let simulation = VidurSimulation {
         scheduler: &golden.scheduler,
         cluster: &golden.cluster,
         seed: 0,
+        assigned: golden.assigned.as_deref(),
         model: &golden.model,
         time_limit: golden.time_limit,
     };
-    let run = simulation.run(&golden.requests, &mut log).expect("possible settings");
+    simulation.run(&golden.requests, log).expect("possible settings")
+}
+
+pub fn check(golden: &Golden) -> Report {
+    let mut log = Log::default();
+    let run = simulate(golden, &mut log);
     let mut report = Report::default();
     if run.num_uncovered > 0 || run.num_stalled > 0 {
         report.differs(|| format!("{} look-ups missed, {} requests stalled", run.num_uncovered, run.num_stalled));
@@ -106,6 +111,21 @@ pub fn check(golden: &Golden) -> Report {
     requests(golden, &run, &mut report);
     events(golden, &log, &mut report);
     report
+}
+
+/// Whether a request arrives at the very instant another does or a stage ends: there the order of events is a
+/// choice, Vidur's another than ours.
+pub fn has_ties(golden: &Golden) -> bool {
+    let mut log = Log::default();
+    simulate(golden, &mut log);
+    let is_arrival = |event: &Event| matches!(event.kind, EventKind::RequestArrival(_));
+    let is_end = |event: &Event| matches!(event.kind, EventKind::BatchStageEnd(..));
+    let mut ends = log.events.iter().filter(|event| is_end(event)).map(|event| event.time).collect::<Vec<_>>();
+    ends.sort_by(f64::total_cmp);
+    let arrivals: Vec<f64> = log.events.iter().filter(|event| is_arrival(event)).map(|event| event.time).collect();
+    let meets_end = |time: &f64| ends.binary_search_by(|end| end.total_cmp(time)).is_ok();
+    let meet = |times: &[f64]| times.windows(2).any(|pair| pair[0] == pair[1]);
+    meet(&arrivals) || arrivals.iter().any(meets_end) || meet(&ends)
 }
 
 /// Items as the golden writes them: `request:tokens`, in batch order.

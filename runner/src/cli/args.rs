@@ -161,6 +161,15 @@ pub enum Verb {
         #[arg(value_hint = ValueHint::DirPath)]
         run: PathBuf,
     },
+    /// Write one run as a trace for ui.perfetto.dev and chrome://tracing: its steps and requests in time
+    Trace {
+        /// Run directory
+        #[arg(value_hint = ValueHint::DirPath)]
+        run: PathBuf,
+        /// The trace's path; `-` is stdout, which is meant without it too unless it is a terminal
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        out: Option<PathBuf>,
+    },
     /// Tell what this machine has, and what each missing thing disables
     Doctor,
     /// List presets

@@ -11,7 +11,7 @@ use crate::cli::args::{Args, ExperimentArgs, Verb};
 use crate::commands::compare::CompareInputs;
 use crate::commands::save_workload::save_workload;
 use crate::commands::{
-    Context, Outcome, bundle, compare, configs, doctor, measure, profile, run, simulate, summary, verify, view,
+    Context, Outcome, bundle, compare, configs, doctor, measure, profile, run, simulate, summary, trace, verify, view,
 };
 use crate::config::{ConfigRequest, Experiment, Library, resolve, user_file};
 use crate::store::Store;
@@ -49,9 +49,9 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
         Verb::Simulate { experiment, workload, profile, out } => {
             let experiment = resolved(experiment)?;
             let workload = workload_dir(&context, &experiment, workload)?;
-            let profile =
-                profile.unwrap_or_else(|| context.store.profile_dir(&experiment.hardware.name, &experiment.model.name));
-            Ok(Outcome::made(&simulate::simulate(&context, &experiment, &workload, &profile, out.as_deref())?))
+            let profile = profile.or_else(|| simulate::usual_profile(&context, &experiment));
+            let made = simulate::simulate(&context, &experiment, &workload, profile.as_deref(), out.as_deref())?;
+            Ok(Outcome::made(&made))
         }
         Verb::Compare { real, sim, workload, tolerance, percentiles, allow_mismatch, out } => {
             let usual = CompareOptions::default();
@@ -83,6 +83,7 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
             Ok(Outcome::new("", serde_json::Value::Null))
         }
         Verb::Summary { run } => summary::summary(&run),
+        Verb::Trace { run, out } => trace::trace(&context, &run, out.as_deref()),
         Verb::Doctor => Ok(doctor::doctor()),
         Verb::Configs { group } => {
             let library = Library::new(config_dir.as_deref())?;

@@ -13,7 +13,7 @@ use flate2::read::MultiGzDecoder;
 
 use crate::commands::Context;
 use crate::error::Hinted;
-use crate::store::{DirFolder, hash_directory};
+use crate::store::{DirFolder, hash_directory, write_file};
 
 const COMPARISON_FILES: [&str; 3] = ["comparison.json", "run_meta.json", "summary.md"];
 
@@ -26,9 +26,8 @@ pub fn bundle(context: &Context, dir: &Path, with_prompts: bool, out: Option<&Pa
     let meta = comparison_meta(dir)?;
     let id = meta.run_id.clone().unwrap_or_else(|| "comparison".to_owned());
     let target = out.map_or_else(|| context.store.bundle_file(&id), Path::to_path_buf);
-    if out.is_some() && target.exists() && !(context.store.force && target.is_file()) {
-        let problem = format!("`{}` already exists", target.display());
-        return Err(Hinted::new(problem, "`--force` replaces a file, another `--out` keeps it").into());
+    if out.is_some() {
+        context.store.check_free_file(&target)?;
     }
     let mut writer = BundleWriter::new(&id, meta.ended_at.clone(), with_prompts);
     add_comparison(&mut writer, dir, COMPARISON)?;
@@ -134,26 +133,17 @@ fn add_comparison(writer: &mut BundleWriter<'_>, dir: &Path, role: &str) -> anyh
     Ok(())
 }
 
-/// Writes beside the target, then renames.
+/// Packs and verifies.
 fn write_whole(writer: BundleWriter<'_>, target: &Path) -> anyhow::Result<()> {
-    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).with_context(|| format!("making the directory `{}`", parent.display()))?;
-    let mut name = target.file_name().map(std::ffi::OsStr::to_os_string).unwrap_or_default();
-    name.push(format!(".{}.partial", std::process::id()));
-    let partial = target.with_file_name(name);
-    let write = || -> anyhow::Result<()> {
-        let file = File::create(&partial).with_context(|| format!("creating `{}`", partial.display()))?;
+    write_file(target, |partial| {
+        let file = File::create(partial).with_context(|| format!("creating `{}`", partial.display()))?;
         let mut output = BufWriter::with_capacity(1 << 16, file);
         writer.write(&mut output).context("packing the bundle")?;
         output.flush().with_context(|| format!("writing `{}`", partial.display()))?;
         // Metadata may have changed since the comparison: what does not verify is not handed out.
-        let file = File::open(&partial).with_context(|| format!("opening `{}`", partial.display()))?;
+        let file = File::open(partial).with_context(|| format!("opening `{}`", partial.display()))?;
         let verified = BundleReader::open(BufReader::new(file)).and_then(|mut bundle| verify(&mut bundle));
         verified.context("verifying the bundle; compare again if a run's metadata changed")?;
-        fs::rename(&partial, target).with_context(|| format!("naming the bundle `{}`", target.display()))
-    };
-    write().inspect_err(|_| {
-        // The error that led here is the one to report.
-        let _ = fs::remove_file(&partial);
+        Ok(())
     })
 }

@@ -116,7 +116,7 @@ fn measure_once(
 
     let num_requests = asked.workload.rows.len();
     let bar = context.talk.progress(num_requests as u64, what);
-    let mut recorder = FileRecorder::new(&staging, num_requests, backend, Origin::Real, bar)?;
+    let mut recorder = FileRecorder::new(&staging, num_requests, backend, Origin::Real, true, bar)?;
     let mut replica = settings(Replica::new(&experiment.scheduler))?;
     executor.start_clock();
     let served = serve(&asked.workload, &asked.tokens, &mut replica, executor, &mut recorder, &interrupt::flag());
@@ -158,6 +158,27 @@ fn settings(replica: Result<Replica, String>) -> anyhow::Result<Replica> {
     })
 }
 
+/// What only a simulation can do.
+///
+/// # Errors
+/// The first such setting, named.
+pub fn check_measurable(experiment: &Experiment) -> anyhow::Result<()> {
+    let (scheduler, cluster) = (&experiment.scheduler, &experiment.cluster);
+    let simulated_only = [
+        (!cluster.is_single(), "`cluster` with more than one device"),
+        (scheduler.enable_prefix_caching, "`scheduler.enable_prefix_caching`"),
+        (scheduler.async_scheduling, "`scheduler.async_scheduling`"),
+        (scheduler.vidur_oddities, "`scheduler.vidur_oddities`"),
+    ];
+    match simulated_only.into_iter().find(|(is_set, _)| *is_set) {
+        Some((_, name)) => {
+            let problem = format!("{name} can be simulated, but the engine of this version does not have it");
+            Err(Hinted::new(problem, "`fidelio simulate` takes it; leave it out to measure").into())
+        }
+        None => Ok(()),
+    }
+}
+
 /// Serves a few of the workload's own requests, all at once, before the clock starts.
 fn warm_up(experiment: &Experiment, asked: &AskedWorkload, executor: &mut CandleExecutor) -> anyhow::Result<()> {
     let count = experiment.backend.warmup_requests as usize;
@@ -192,6 +213,7 @@ impl Recorder for Nowhere {
 /// # Errors
 /// When it cannot be loaded, or the user interrupted meanwhile.
 pub fn load_executor(context: &Context, experiment: &Experiment) -> anyhow::Result<CandleExecutor> {
+    check_measurable(experiment)?;
     let parameters = crate::engine::model_config(experiment)?.num_parameters();
     context.talk.note(format!("loading {} ({:.1} M parameters)", experiment.model.name, parameters as f64 / 1e6));
     let executor = executor(experiment)?;

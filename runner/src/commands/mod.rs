@@ -10,6 +10,7 @@ pub mod run;
 pub mod save_workload;
 pub mod simulate;
 pub mod summary;
+pub mod trace;
 pub mod verify;
 pub mod view;
 pub mod workload;

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::commands::compare::CompareInputs;
 use crate::commands::save_workload::save_workload;
 use crate::commands::{Context, Outcome, bundle, compare, measure, profile, simulate};
-use crate::config::Experiment;
+use crate::config::{Experiment, LatencyKind};
 use crate::interrupt;
 
 /// Does the whole job. With `out`, every artifact goes into that directory.
@@ -36,7 +36,9 @@ pub fn run(context: &Context, experiment: &Experiment, out: Option<&Path>) -> an
     interrupt::release();
 
     stage(4, "simulate");
-    let sim = simulate::simulate(&context, experiment, &workload_dir, &profile_dir, None)?;
+    let measured = (experiment.latency.kind == LatencyKind::Steps).then(|| profile_dir.clone());
+    let profile = measured.or_else(|| simulate::usual_profile(&context, experiment));
+    let sim = simulate::simulate(&context, experiment, &workload_dir, profile.as_deref(), None)?;
 
     stage(5, "compare");
     let inputs = CompareInputs { real: real.clone(), sim: sim.clone(), workload: Some(workload_dir.clone()) };

@@ -1,21 +1,23 @@
 //! `fidelio simulate`: the same workload and scheduler on predicted step times.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Context as _;
-use fidelio_shared::latency::{StepModel, StepProfile};
-use fidelio_shared::schema::{DataError, Folder, Origin, RunMeta, read_document, write_json};
-use fidelio_shared::simulate::{SimulationError, simulate as simulate_workload};
+use fidelio_shared::schema::{Origin, RunMeta, Workload, read_document, write_json};
+use fidelio_shared::simulate::vidur::VidurSimulation;
+use fidelio_shared::simulate::{Simulation, SimulationCounts, SimulationError, VidurRecorder};
 use serde_json::{Map, Value, json};
 
 use crate::commands::{Context, measure, meta};
-use crate::config::Experiment;
+use crate::config::{Clock, Experiment, LatencyKind};
 use crate::engine::FileRecorder;
 use crate::error::Hinted;
+use crate::latency::{self, LoadedModel};
 use crate::store::{DirFolder, Kind, Slot, hash_directory, load_workload_dir};
 
-/// Simulates the workload in `workload_dir` with the profile in `profile_dir`. The same inputs give the
-/// same bytes, so a complete run of the same id is reused.
+/// Simulates the workload in `workload_dir`; `profile` is the latency model's, for kinds that have one.
+/// The same inputs give the same bytes, so a complete run of the same id is reused.
 ///
 /// # Errors
 /// When an input is missing, broken or of another model, or a file cannot be written.
@@ -23,17 +25,15 @@ pub fn simulate(
     context: &Context,
     experiment: &Experiment,
     workload_dir: &Path,
-    profile_dir: &Path,
+    profile: Option<&Path>,
     out: Option<&Path>,
 ) -> anyhow::Result<PathBuf> {
     let (_, workload) = load_workload_dir(workload_dir)
         .with_context(|| format!("reading the workload `{}`", workload_dir.display()))?;
-    let profile = read_profile(experiment, profile_dir)
-        .with_context(|| format!("reading the profile `{}`", profile_dir.display()))?;
-    let profile_hash = hash_directory(profile_dir)?;
+    let loaded = latency::load(experiment, profile).context("loading the latency model")?;
     let id = Kind::SimRun.id(&json!({
         "workload": workload.sha256(),
-        "profile": profile_hash,
+        "profile": loaded.sha256,
         "version": env!("CARGO_PKG_VERSION"),
         "params": run_params(experiment),
     }));
@@ -44,40 +44,114 @@ pub fn simulate(
         }
         Slot::New(staging) => staging,
     };
-    let mut run = meta::begun("vidur", &id, experiment);
-    run.workload_dir = Some(workload_dir.display().to_string());
-    run.profiling_root = Some(profile_dir.display().to_string());
-    run.simulator = Some(json!({
-        "name": "fidelio",
-        "version": env!("CARGO_PKG_VERSION"),
-        "latency_model": if experiment.latency.host_overhead { "steps with host overhead" } else { "steps" },
-    }));
-    run.inputs.insert("workload".to_owned(), workload.sha256());
-    run.inputs.insert("profile".to_owned(), profile_hash);
+    let mut run = begun(experiment, &id, workload_dir, &workload, &loaded);
     staging.write("run_meta.json", &write_json(&run))?;
 
-    let model = StepModel::fit(&profile, experiment.latency.host_overhead);
     let bar = context.talk.progress(workload.rows.len() as u64, "simulating");
-    let mut recorder = FileRecorder::new(&staging, workload.rows.len(), "fidelio-sim", Origin::Simulated, bar)?;
-    let counts = match simulate_workload(&workload, &experiment.scheduler, &model, &mut recorder) {
-        Ok(counts) => counts,
-        Err(SimulationError::Settings(problem)) => {
-            let problem = format!("the scheduler settings are impossible: {problem}");
-            return Err(Hinted::new(problem, "change `scheduler.…`").into());
-        }
-        Err(SimulationError::Stalled(problem)) => {
-            return Err(Hinted::new(problem, "change `scheduler.…`").into());
-        }
-        Err(SimulationError::Recorder(error)) => return Err(error.into()),
+    let wants_tokens = experiment.simulation.tokens;
+    let mut recorder =
+        FileRecorder::new(&staging, workload.rows.len(), "fidelio-sim", Origin::Simulated, wants_tokens, bar)?;
+    let began = Instant::now();
+    let results = match experiment.simulation.clock {
+        Clock::Native => native(experiment, &workload, &loaded, &mut recorder)?,
+        Clock::Vidur => as_vidur(experiment, &workload, &loaded, &mut recorder)?,
     };
+    let rate = workload.rows.len() as f64 / began.elapsed().as_secs_f64();
+    context.talk.detail(format!("simulated {} requests, {rate:.0} a second", workload.rows.len()));
     recorder.finish(&staging)?;
-    if let Ok(Value::Object(results)) = serde_json::to_value(counts) {
-        run.results = results;
-    }
-    run.results.insert("step_model".to_owned(), json!(model.report(&profile)));
+    run.results = results;
+    run.results.extend(loaded.report);
     run.results.insert("sha256".to_owned(), json!(staging.hash()?));
     run.ended_at = Some(meta::now());
     measure::save_run(staging, &run)
+}
+
+/// Where the experiment's profile is, when its latency model has one and nobody named it.
+pub fn usual_profile(context: &Context, experiment: &Experiment) -> Option<PathBuf> {
+    match experiment.latency.kind {
+        LatencyKind::Steps => {
+            let usual = || context.store.profile_dir(&experiment.hardware.name, &experiment.model.name);
+            Some(experiment.latency.profile.clone().unwrap_or_else(usual))
+        }
+        LatencyKind::Roofline => None,
+        _ => experiment.latency.profile.clone(),
+    }
+}
+
+fn begun(experiment: &Experiment, id: &str, workload_dir: &Path, workload: &Workload, loaded: &LoadedModel) -> RunMeta {
+    let kind = experiment.latency.kind;
+    let mut run = meta::begun("vidur", id, experiment);
+    run.workload_dir = Some(workload_dir.display().to_string());
+    // A roofline has no profile; what it predicts from is in `params`.
+    let root = loaded.profile.as_ref().map_or_else(|| kind.name().to_owned(), |dir| dir.display().to_string());
+    run.profiling_root = Some(root);
+    let measured_host =
+        experiment.latency.host_overhead && kind != LatencyKind::Layers && kind != LatencyKind::Roofline;
+    run.simulator = Some(json!({
+        "name": "fidelio",
+        "version": env!("CARGO_PKG_VERSION"),
+        "latency_model": if measured_host { format!("{} with host overhead", kind.name()) } else { kind.name().to_owned() },
+    }));
+    run.inputs.insert("workload".to_owned(), workload.sha256());
+    run.inputs.insert("profile".to_owned(), loaded.sha256.clone());
+    run
+}
+
+fn native(
+    experiment: &Experiment,
+    workload: &Workload,
+    loaded: &LoadedModel,
+    recorder: &mut FileRecorder,
+) -> anyhow::Result<Map<String, Value>> {
+    let cluster = experiment.cluster.config();
+    let simulation =
+        Simulation { scheduler: &experiment.scheduler, cluster: &cluster, seed: experiment.seed, model: &loaded.model };
+    match simulation.run(workload, recorder) {
+        Ok(counts) => Ok(results(&counts)),
+        Err(SimulationError::Settings(problem)) => Err(impossible(&problem)),
+        Err(SimulationError::Stalled(problem)) => Err(Hinted::new(problem, "change `scheduler.…`").into()),
+        Err(SimulationError::Recorder(error)) => Err(error.into()),
+    }
+}
+
+/// The run as Vidur would have it. Arrivals are nanoseconds as doubles of seconds.
+fn as_vidur(
+    experiment: &Experiment,
+    workload: &Workload,
+    loaded: &LoadedModel,
+    recorder: &mut FileRecorder,
+) -> anyhow::Result<Map<String, Value>> {
+    let model = loaded.model.vidur().expect("the configuration asks for Vidur's formula");
+    let cluster = experiment.cluster.config();
+    let simulation = VidurSimulation {
+        scheduler: &experiment.scheduler,
+        cluster: &cluster,
+        seed: experiment.seed,
+        assigned: None,
+        model,
+        time_limit: experiment.simulation.time_limit_s,
+    };
+    let mut adapter = VidurRecorder::new(workload, recorder);
+    let requests = adapter.requests();
+    let run = simulation.run(&requests, &mut adapter).map_err(|problem| impossible(&problem))?;
+    if run.num_stalled > 0 {
+        let problem =
+            format!("{} requests wait for KV blocks that nothing will free, as they would in Vidur", run.num_stalled);
+        return Err(Hinted::new(problem, "change `scheduler.…`, or simulate with `simulation.clock=native`").into());
+    }
+    let counts = adapter.finish(&run)?;
+    Ok(results(&counts))
+}
+
+fn results(counts: &SimulationCounts) -> Map<String, Value> {
+    match serde_json::to_value(counts) {
+        Ok(Value::Object(results)) => results,
+        _ => unreachable!("counts are a struct of numbers"),
+    }
+}
+
+fn impossible(problem: &str) -> anyhow::Error {
+    Hinted::new(format!("the scheduler settings are impossible: {problem}"), "change `scheduler.…`").into()
 }
 
 /// A run that is used again must still be what was predicted.
@@ -94,32 +168,13 @@ fn check_unchanged(dir: &Path) -> anyhow::Result<()> {
 
 /// The settings that decide what a simulation predicts.
 fn run_params(experiment: &Experiment) -> Map<String, Value> {
-    let keep = ["model", "scheduler", "latency", "seed"];
-    experiment.params().into_iter().filter(|(key, _)| keep.contains(&key.as_str())).collect()
-}
-
-/// Reads `steps.csv` and checks that it is of this experiment's LLM.
-fn read_profile(experiment: &Experiment, dir: &Path) -> anyhow::Result<StepProfile> {
-    let mut folder = DirFolder::open_dir(dir)?;
-    let name = folder.name();
-    let meta_file = format!("{name}/run_meta.json");
-    if let Some(bytes) = read_document(&mut folder, "run_meta.json")? {
-        let meta = RunMeta::read(&meta_file, &bytes)?;
-        if let Some(model) = &meta.model
-            && *model != experiment.model.name
-        {
-            let problem = format!("this profile is of `{model}`, the experiment runs `{}`", experiment.model.name);
-            return Err(DataError::new(meta_file, problem)
-                .in_column("model")
-                .with_hint("`fidelio profile` measures one for this experiment; `--profile` names another")
-                .into());
-        }
+    let mut keep = vec!["model", "scheduler", "cluster", "latency", "simulation", "seed"];
+    keep.extend((experiment.latency.kind == LatencyKind::Roofline).then_some("hardware"));
+    let mut params: Map<String, Value> =
+        experiment.params().into_iter().filter(|(key, _)| keep.contains(&key.as_str())).collect();
+    // Where a profile lies does not decide what is in it.
+    if let Some(latency) = params.get_mut("latency").and_then(Value::as_object_mut) {
+        latency.remove("profile");
     }
-    let file = format!("{name}/steps.csv");
-    let Some(input) = folder.open("steps.csv")? else {
-        return Err(DataError::new(file, "is missing: this is not a profile with measured steps")
-            .with_hint("`fidelio profile` writes one")
-            .into());
-    };
-    Ok(StepProfile::read(&file, input)?)
+    params
 }

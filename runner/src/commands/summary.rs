@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use fidelio_shared::charts::format_duration;
 use fidelio_shared::report::{key_results, magnitude, percent, run_markdown, verdict_words};
+use fidelio_shared::schema::Run;
 use fidelio_shared::schema::comparison::Comparison;
 use serde_json::json;
 
@@ -16,10 +17,16 @@ use crate::store::load_run_dir;
 /// # Errors
 /// When the directory is not a run, or a file is broken.
 pub fn summary(dir: &Path) -> anyhow::Result<Outcome> {
-    let mut run = load_run_dir(dir).with_context(|| format!("reading the run `{}`", dir.display()))?;
-    run.name = dir.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let run = load(dir)?;
     let text = run_markdown(&run);
     Ok(Outcome::new(text.trim_end(), json!(key_results(&run))))
+}
+
+/// Reads a run, called by its directory's name.
+pub(super) fn load(dir: &Path) -> anyhow::Result<Run> {
+    let mut run = load_run_dir(dir).with_context(|| format!("reading the run `{}`", dir.display()))?;
+    run.name = dir.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned());
+    Ok(run)
 }
 
 /// The verdict, the banners and one line a percentile.

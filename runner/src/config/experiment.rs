@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use fidelio_shared::latency::Hardware;
 use fidelio_shared::schema::DataError;
 use fidelio_shared::schema::comparison::CompareOptions;
-use fidelio_shared::serving::SchedulerConfig;
+use fidelio_shared::serving::{ClusterConfig, RouterPolicy, SchedulerConfig};
 use fidelio_shared::stats::Percentile;
 use fidelio_shared::workload::WorkloadSpec;
 use serde::{Deserialize, Serialize};
@@ -29,10 +30,14 @@ pub struct Experiment {
     pub workload: WorkloadSpec,
     /// Limits of the serving core.
     pub scheduler: SchedulerConfig,
+    /// Copies of the engine, and devices of each.
+    pub cluster: ClusterSettings,
     /// What computes for real.
     pub backend: BackendConfig,
     /// What predicts step times.
     pub latency: LatencyConfig,
+    /// How time passes in a simulation, and what it writes.
+    pub simulation: SimulationConfig,
     /// How step times are measured.
     pub profile: ProfileConfig,
     /// How real and simulated runs are compared.
@@ -121,7 +126,7 @@ pub enum LoadFormat {
 }
 
 /// The machine a real run uses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HardwareConfig {
     /// Name in reports and profile directories.
@@ -129,6 +134,55 @@ pub struct HardwareConfig {
     /// Threads that compute; absent: as many as the machine has processors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub num_threads: Option<u32>,
+    /// Peak figures of the accelerator, for the roofline and to derive `scheduler.num_blocks`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Hardware>,
+    /// Share of the accelerator's memory an engine may use.
+    #[serde(default = "nine_tenths", skip_serializing_if = "is_nine_tenths")]
+    pub gpu_memory_utilization: f64,
+}
+
+fn nine_tenths() -> f64 {
+    0.9
+}
+
+fn is_nine_tenths(value: &f64) -> bool {
+    *value == nine_tenths()
+}
+
+/// Copies of the engine behind a router, and the devices each is cut over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClusterSettings {
+    /// Copies.
+    pub num_replicas: u32,
+    /// Who serves a request.
+    pub router: RouterPolicy,
+    /// How much busier than the least busy a replica may be to be chosen for its cache, in requests.
+    pub imbalance: u32,
+    /// Devices every matrix is cut over.
+    pub tensor_parallel: u32,
+    /// Stages the layers are cut into.
+    pub pipeline_parallel: u32,
+}
+
+impl Default for ClusterSettings {
+    fn default() -> Self {
+        let ClusterConfig { num_replicas, router, imbalance } = ClusterConfig::default();
+        ClusterSettings { num_replicas, router, imbalance, tensor_parallel: 1, pipeline_parallel: 1 }
+    }
+}
+
+impl ClusterSettings {
+    /// What the simulator takes; the rest is the latency model's.
+    pub fn config(&self) -> ClusterConfig {
+        ClusterConfig { num_replicas: self.num_replicas, router: self.router, imbalance: self.imbalance }
+    }
+
+    /// One engine on one device.
+    pub fn is_single(&self) -> bool {
+        (self.num_replicas, self.tensor_parallel, self.pipeline_parallel) == (1, 1, 1)
+    }
 }
 
 /// What computes for real, and how a measurement is made.
@@ -164,14 +218,36 @@ impl BackendKind {
 }
 
 /// What predicts step times.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LatencyConfig {
     /// Which model.
     pub kind: LatencyKind,
-    /// Add the measured host time between steps.
+    /// Add host time: measured between steps (`steps`), of Vidur's operations (`vidur-tables`, `operations`).
     #[serde(default = "yes")]
     pub host_overhead: bool,
+    /// The profile, unless `--profile` names one: a directory of the kind's own format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<PathBuf>,
+    /// Host time of every step, µs, for kinds that measured none (`layers`, `roofline`).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub host_us: f64,
+    /// Device of a Vidur profiling root, as its folders call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Node of a Vidur profiling root, for collectives and host operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_device: Option<String>,
+    /// Model of a Vidur profiling root, as its folders call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Batch sizes with a captured graph: a smaller batch is padded to the next (`layers`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capture_sizes: Vec<u32>,
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// Which latency model.
@@ -180,6 +256,57 @@ pub struct LatencyConfig {
 pub enum LatencyKind {
     /// Interpolation between measured engine steps (`steps.csv`).
     Steps,
+    /// Vidur's formula over its predictors' exported tables (`<operation>.csv` or `.csv.gz`).
+    VidurTables,
+    /// Vidur's formula over a Vidur profiling root, with a predictor of our own.
+    Operations,
+    /// The sum of profiled layers (`dense.csv`, `attention.csv`, `per_sequence.csv`).
+    Layers,
+    /// The device's peak figures: a floor, not a measurement.
+    Roofline,
+}
+
+impl LatencyKind {
+    /// As configuration and metadata write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            LatencyKind::Steps => "steps",
+            LatencyKind::VidurTables => "vidur-tables",
+            LatencyKind::Operations => "operations",
+            LatencyKind::Layers => "layers",
+            LatencyKind::Roofline => "roofline",
+        }
+    }
+}
+
+/// How time passes in a simulation, and what it writes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SimulationConfig {
+    /// Whose clock.
+    pub clock: Clock,
+    /// Write `token_metrics.csv`. Without it a simulation is many times faster, and has no ITL.
+    pub tokens: bool,
+    /// The simulation ends with the first event after this instant, s (`clock = "vidur"`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_limit_s: Option<f64>,
+}
+
+impl Default for SimulationConfig {
+    fn default() -> Self {
+        SimulationConfig { clock: Clock::Native, tokens: true, time_limit_s: None }
+    }
+}
+
+/// Whose clock a simulation runs on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clock {
+    /// Whole picoseconds; events of one instant as the engine's loop sees them.
+    #[default]
+    Native,
+    /// Vidur's doubles, event order and oddities, to give its very numbers.
+    Vidur,
 }
 
 /// How step times are measured.

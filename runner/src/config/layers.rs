@@ -12,8 +12,14 @@ use super::presets::GROUPS;
 pub(super) const COMMAND_LINE: &str = "command line";
 
 /// Keys that hold paths; relative ones in a file are relative to that file.
-const PATH_KEYS: [&str; 5] =
-    ["model.path", "model.tokenizer", "workload.requests.file", "workload.arrivals.file", "workload.decode.file"];
+const PATH_KEYS: [&str; 6] = [
+    "model.path",
+    "model.tokenizer",
+    "workload.requests.file",
+    "workload.arrivals.file",
+    "workload.decode.file",
+    "latency.profile",
+];
 
 /// One file, or the command line.
 #[derive(Clone, Debug)]

@@ -8,13 +8,15 @@
 mod error;
 mod experiment;
 mod layers;
+mod model_shape;
 mod presets;
 mod resolve;
 
 pub use error::ConfigError;
 pub use experiment::{
-    BackendConfig, BackendKind, CompareConfig, ConfigSource, Experiment, HardwareConfig, LatencyConfig, LatencyKind,
-    LoadFormat, ModelConfig, ProfileConfig,
+    BackendConfig, BackendKind, Clock, ClusterSettings, CompareConfig, ConfigSource, Experiment, HardwareConfig,
+    LatencyConfig, LatencyKind, LoadFormat, ModelConfig, ProfileConfig, SimulationConfig,
 };
+pub use model_shape::model_shape;
 pub use presets::{DEMO_PROMPTS, GROUPS, Library, Listing, QWEN3_TOKENIZER_GZ};
 pub use resolve::{ConfigRequest, resolve, user_file};

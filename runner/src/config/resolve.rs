@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fidelio_shared::serving::SchedulerConfig;
+use fidelio_shared::serving::memory::{VllmMemory, vllm_blocks};
 use fidelio_shared::workload::WorkloadSpec;
 use serde::Deserialize;
 use serde_json::Map;
@@ -11,9 +12,11 @@ use toml::Value;
 
 use super::error::{ConfigError, nearest};
 use super::experiment::{
-    BackendConfig, CompareConfig, ConfigSource, Experiment, HardwareConfig, LatencyConfig, ModelConfig, ProfileConfig,
+    BackendConfig, Clock, ClusterSettings, CompareConfig, ConfigSource, Experiment, HardwareConfig, LatencyConfig,
+    LatencyKind, ModelConfig, ProfileConfig, SimulationConfig,
 };
 use super::layers::{Layer, Merged};
+use super::model_shape::model_shape;
 use super::presets::{GROUPS, Library, not_yet};
 
 /// What the user asked for.
@@ -50,8 +53,12 @@ struct Settings {
     hardware: HardwareConfig,
     workload: WorkloadSpec,
     scheduler: SchedulerConfig,
+    #[serde(default)]
+    cluster: ClusterSettings,
     backend: BackendConfig,
     latency: LatencyConfig,
+    #[serde(default)]
+    simulation: SimulationConfig,
     #[serde(default)]
     profile: ProfileConfig,
     #[serde(default)]
@@ -80,9 +87,22 @@ pub fn resolve(request: &ConfigRequest) -> Result<Experiment, ConfigError> {
         apply(layer, &library, &mut merged, &mut options, &mut notices)?;
     }
     fill(&mut merged);
-    let settings = read_settings(&merged)?;
+    let mut settings = read_settings(&merged)?;
+    derive(&mut settings, &merged)?;
     check(&settings, &merged)?;
-    let Settings { seed, model, hardware, workload, scheduler, backend, latency, profile, compare } = settings;
+    let Settings {
+        seed,
+        model,
+        hardware,
+        workload,
+        scheduler,
+        cluster,
+        backend,
+        latency,
+        simulation,
+        profile,
+        compare,
+    } = settings;
     let source = ConfigSource { config_path, config_name: name.clone(), overrides: request.overrides.clone(), notices };
     Ok(Experiment {
         name,
@@ -92,8 +112,10 @@ pub fn resolve(request: &ConfigRequest) -> Result<Experiment, ConfigError> {
         hardware,
         workload,
         scheduler,
+        cluster,
         backend,
         latency,
+        simulation,
         profile,
         compare,
         source,
@@ -198,10 +220,7 @@ fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigError> {
         found
     })?;
     settings.scheduler.check().map_err(|problem| fail("scheduler", problem))?;
-    if settings.scheduler.max_in_flight != 1 {
-        let problem = "must be 1: engine and simulator have one stage, so steps cannot overlap".to_owned();
-        return Err(fail("scheduler.max_in_flight", problem));
-    }
+    check_simulation(settings, &fail)?;
     let longest = settings.model.config.as_ref().and_then(|config| config.get("max_position_embeddings")?.as_u64());
     if let Some(longest) = longest.filter(|longest| u64::from(settings.scheduler.max_model_len) > *longest) {
         let problem = format!("{} is more than the model's {longest} positions", settings.scheduler.max_model_len);
@@ -234,6 +253,77 @@ fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigError> {
             "compare.percentiles",
             "must be numbers between 0 and 100 with at most two decimals".to_owned(),
         ));
+    }
+    Ok(())
+}
+
+/// What follows from other settings: batches out at once, and KV blocks where only memory is given.
+fn derive(settings: &mut Settings, merged: &Merged) -> Result<(), ConfigError> {
+    let fail = |key: &str, problem: String| ConfigError::new(merged.place(key), problem).at_key(key);
+    let stages = settings.cluster.pipeline_parallel;
+    let scheduler = &mut settings.scheduler;
+    let in_flight = if scheduler.async_scheduling { 2 } else { stages };
+    if scheduler.max_in_flight != 1 && scheduler.max_in_flight != in_flight {
+        let problem = format!("must be {in_flight}: batches are out for `cluster.pipeline_parallel` stages");
+        return Err(fail("scheduler.max_in_flight", problem));
+    }
+    if scheduler.async_scheduling && stages != 1 {
+        return Err(fail("scheduler.async_scheduling", "goes with one pipeline stage".to_owned()));
+    }
+    scheduler.max_in_flight = in_flight;
+    scheduler.vidur_oddities |= settings.simulation.clock == Clock::Vidur;
+    if scheduler.num_blocks > 0 {
+        return Ok(());
+    }
+    let Some(device) = &settings.hardware.device else {
+        let hint = "say how many, or choose hardware with a known memory (`fidelio configs hardware`)";
+        return Err(fail("scheduler.num_blocks", "is missing".to_owned()).with_hint(hint));
+    };
+    let memory = VllmMemory {
+        total_bytes: device.memory_bytes,
+        gpu_memory_utilization: settings.hardware.gpu_memory_utilization,
+        max_num_seqs: scheduler.max_num_seqs,
+        max_num_batched_tokens: scheduler.max_num_batched_tokens,
+        non_torch_bytes: VllmMemory::NON_TORCH_BYTES,
+    };
+    let plan = model_shape(&settings.model, &settings.cluster)
+        .and_then(|shape| vllm_blocks(&shape, &memory, scheduler.block_size))
+        .map_err(|problem| fail("scheduler.num_blocks", format!("cannot be derived from memory: {problem}")))?;
+    scheduler.num_blocks = plan.num_blocks;
+    Ok(())
+}
+
+/// The cluster and the clock go with the rest.
+fn check_simulation(settings: &Settings, fail: &impl Fn(&str, String) -> ConfigError) -> Result<(), ConfigError> {
+    let cluster = &settings.cluster;
+    let counts = [
+        ("cluster.num_replicas", cluster.num_replicas, 1..=4_096),
+        ("cluster.tensor_parallel", cluster.tensor_parallel, 1..=64),
+        ("cluster.pipeline_parallel", cluster.pipeline_parallel, 1..=64),
+    ];
+    for (key, count, range) in counts {
+        if !range.contains(&count) {
+            return Err(fail(key, format!("{count} is not between {} and {}", range.start(), range.end())));
+        }
+    }
+    let has_formula = matches!(settings.latency.kind, LatencyKind::VidurTables | LatencyKind::Operations);
+    if settings.simulation.clock == Clock::Vidur && !has_formula {
+        let hint = "Vidur's numbers come from its formula: `latency=vidur-tables` or `latency=operations`";
+        return Err(fail("simulation.clock", "`vidur` does not go with this latency model".to_owned()).with_hint(hint));
+    }
+    let has_stages = has_formula || settings.latency.kind == LatencyKind::Roofline;
+    if !has_stages && (cluster.tensor_parallel, cluster.pipeline_parallel) != (1, 1) {
+        let hint = "`latency=operations`, `vidur-tables` and `roofline` know tensor and pipeline parallelism";
+        return Err(fail("cluster", "this latency model knows one device only".to_owned()).with_hint(hint));
+    }
+    if settings.simulation.time_limit_s.is_some_and(|limit| !(limit.is_finite() && limit > 0.0)) {
+        return Err(fail("simulation.time_limit_s", "must be above 0".to_owned()));
+    }
+    if settings.simulation.time_limit_s.is_some() && settings.simulation.clock != Clock::Vidur {
+        return Err(fail("simulation.time_limit_s", "goes with `simulation.clock=vidur`".to_owned()));
+    }
+    if !(0.0..=1e9).contains(&settings.latency.host_us) {
+        return Err(fail("latency.host_us", "must be between 0 and 1e9".to_owned()));
     }
     Ok(())
 }

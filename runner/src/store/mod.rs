@@ -1,8 +1,10 @@
-//! The artifact store: the only writer of artifact directories. Temporary until whole, named by content.
+//! The artifact store: the only writer of artifacts. Temporary until whole, named by content.
 
+mod file;
 mod folder;
 mod staging;
 
+pub use file::write_file;
 pub use folder::{DirFolder, hash_directory, load_run_dir, load_workload_dir};
 pub use staging::Staging;
 

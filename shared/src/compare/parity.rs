@@ -6,7 +6,7 @@ use crate::schema::comparison::{ParityRow, ParityState};
 use crate::schema::{Origin, Run, RunMeta};
 
 /// Settings that must match, with the other names tools give them.
-const SETTINGS: [(&str, &[&str]); 11] = [
+const SETTINGS: [(&str, &[&str]); 15] = [
     ("policy", &["scheduler", "scheduler_type"]),
     ("max_num_seqs", &["batch_size_cap"]),
     ("max_num_batched_tokens", &["chunk_size"]),
@@ -16,8 +16,12 @@ const SETTINGS: [(&str, &[&str]); 11] = [
     ("watermark_permille", &[]),
     ("max_model_len", &[]),
     ("max_in_flight", &[]),
-    ("tensor_parallel_size", &[]),
-    ("pipeline_parallel_size", &[]),
+    ("reserve_full_prompt", &["scheduler_reserve_full_isl"]),
+    ("enable_prefix_caching", &[]),
+    ("async_scheduling", &[]),
+    ("num_replicas", &["data_parallel_size"]),
+    ("tensor_parallel_size", &["tensor_parallel"]),
+    ("pipeline_parallel_size", &["pipeline_parallel", "num_pipeline_stages"]),
 ];
 
 /// Compares what both runs say, the LLM first.
@@ -49,9 +53,10 @@ fn row(setting: &str, real: Option<String>, sim: Option<String>) -> ParityRow {
     ParityRow { setting: setting.to_owned(), real, sim, state }
 }
 
-/// Looks in `params.scheduler` first, where ours are, then in `params` itself.
+/// Looks in `params.scheduler` and `params.cluster` first, where ours are, then in `params` itself.
 fn said(meta: &RunMeta, setting: &str, aliases: &[&str]) -> Option<String> {
-    let places = [meta.params.get("scheduler").and_then(Value::as_object), Some(&meta.params)];
+    let table = |name: &str| meta.params.get(name).and_then(Value::as_object);
+    let places = [table("scheduler"), table("cluster"), Some(&meta.params)];
     for place in places.into_iter().flatten() {
         for name in std::iter::once(&setting).chain(aliases) {
             match place.get(*name) {

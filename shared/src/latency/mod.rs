@@ -17,7 +17,7 @@ pub use shape::BatchShape;
 pub use step_model::{FitReport, StepModel};
 pub use step_profile::{StepProfile, StepProfileRow};
 pub use vidur::{VidurModel, VidurShape, VidurTime};
-pub use vidur_tables::{KV_GRANULARITY, VidurTables};
+pub use vidur_tables::{KV_GRANULARITY, TableLimits, VidurTables};
 
 use crate::time::Ticks;
 

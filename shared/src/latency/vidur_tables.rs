@@ -1,8 +1,10 @@
 //! Look-up tables of operation times, as Vidur's predictors export them. Times in milliseconds.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use crate::latency::VidurShape;
+use crate::latency::operations::{Operation, Predictor};
 use crate::schema::DataError;
 use crate::schema::table::TableReader;
 
@@ -34,37 +36,66 @@ const MAX_KEY: u64 = 1 << 22;
 
 /// A curve over whole numbers; what was not tabulated is NaN.
 #[derive(Clone, Debug, Default)]
-struct Curve(Vec<f64>);
+struct Curve {
+    values: Vec<f64>,
+    /// Entries that stand for themselves. A predictor's beyond these are extrapolated.
+    covered: Vec<bool>,
+}
 
 impl Curve {
-    fn set(&mut self, key: usize, value: f64) {
-        if self.0.len() <= key {
-            self.0.resize(key + 1, f64::NAN);
+    fn set(&mut self, key: usize, value: f64, is_covered: bool) {
+        if self.values.len() <= key {
+            self.values.resize(key + 1, f64::NAN);
+            self.covered.resize(key + 1, false);
         }
-        self.0[key] = value;
+        self.values[key] = value;
+        self.covered[key] = is_covered;
     }
 
-    fn get(&self, key: usize) -> Option<f64> {
-        self.0.get(key).copied().filter(|value| !value.is_nan())
+    fn is_empty(&self) -> bool {
+        self.values.is_empty()
     }
 
-    /// The entry at `key`, or the nearest one, upwards first.
+    /// The entry at `key`, or the nearest one, upwards first; and whether it is that entry, and covered.
+    fn at(&self, key: usize) -> (f64, bool) {
+        match self.values.get(key) {
+            Some(value) if !value.is_nan() => (*value, self.covered[key]),
+            _ => (self.nearest(key), false),
+        }
+    }
+
     fn nearest(&self, key: usize) -> f64 {
-        let (below, above) = self.0.split_at(key.min(self.0.len()));
+        let (below, above) = self.values.split_at(key.min(self.values.len()));
         let found = above.iter().chain(below.iter().rev()).find(|value| !value.is_nan());
         found.copied().unwrap_or(f64::NAN)
     }
 
+    /// The sum, left to right as Vidur adds; NaN where any is missing.
     fn sum(curves: &[&Curve]) -> Curve {
-        let len = curves.iter().map(|curve| curve.0.len()).max().unwrap_or(0);
-        // NaN where any is missing; left to right, as Vidur adds.
-        let at = |key: usize| curves.iter().map(|curve| curve.get(key).unwrap_or(f64::NAN)).reduce(|a, b| a + b);
-        Curve((0..len).map(|key| at(key).unwrap_or(f64::NAN)).collect())
+        let len = curves.iter().map(|curve| curve.values.len()).min().unwrap_or(0);
+        let at = |key: usize| curves.iter().map(|curve| curve.values[key]).reduce(|a, b| a + b).unwrap_or(f64::NAN);
+        Curve {
+            values: (0..len).map(at).collect(),
+            covered: (0..len).map(|key| curves.iter().all(|curve| curve.covered[key])).collect(),
+        }
     }
 }
 
 /// A curve for each multiple of [`KV_GRANULARITY`] or for each batch size.
 type Grid = Vec<Curve>;
+
+/// How far predictors are tabulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableLimits {
+    /// Tokens of a batch.
+    pub max_tokens: usize,
+    /// Sequences of a batch.
+    pub max_seqs: usize,
+    /// Tokens of a prefill, several merged.
+    pub max_chunk: usize,
+    /// Tokens of context, of all prefills of a batch together.
+    pub max_context: usize,
+}
 
 /// The tables of one model on one device.
 #[derive(Clone, Debug, Default)]
@@ -96,36 +127,80 @@ impl VidurTables {
             "attn_prefill" => {
                 let [kv, chunk] = table.all_required(&["kv_cache_size", "prefill_chunk_size"])?;
                 self.read_rows(&mut table, [kv, chunk], |tables, [kv, chunk], time| {
-                    grid_set(&mut tables.attn_prefill, kv / KV_GRANULARITY, chunk, time);
+                    grid_set(&mut tables.attn_prefill, kv / KV_GRANULARITY, chunk, time, true);
                 })
             }
             "attn_decode" => {
                 let [batch, kv] = table.all_required(&["batch_size", "kv_cache_size"])?;
                 self.read_rows(&mut table, [batch, kv], |tables, [batch, kv], time| {
-                    grid_set(&mut tables.attn_decode, batch, kv / KV_GRANULARITY, time);
+                    grid_set(&mut tables.attn_decode, batch, kv / KV_GRANULARITY, time, true);
                 })
             }
             "attn_prefill_full_rle" => {
                 let columns = table.all_required(&["kv_cache_size", "chunk_from", "chunk_to"])?;
                 self.read_rows(&mut table, columns, |tables, [kv, from, to], time| {
-                    (from..=to).for_each(|chunk| grid_set(&mut tables.attn_prefill, kv / KV_GRANULARITY, chunk, time));
+                    let row = kv / KV_GRANULARITY;
+                    (from..=to).for_each(|chunk| grid_set(&mut tables.attn_prefill, row, chunk, time, true));
                 })
             }
             _ => self.read_curve(name, file, &mut table),
         }?;
+        self.add_up();
+        Ok(())
+    }
+
+    fn add_up(&mut self) {
         self.before_attention = Curve::sum(&[&self.by_tokens[0], &self.by_tokens[1], &self.by_tokens[2]]);
         self.mlp = Curve::sum(&[&self.by_tokens[4], &self.by_tokens[5], &self.by_tokens[6]]);
         self.host = Curve::sum(&self.by_sequences.each_ref());
-        Ok(())
+    }
+
+    /// Tabulates predictors over every batch within `limits`.
+    pub fn from_predictors(predictors: &BTreeMap<Operation, Predictor>, limits: &TableLimits) -> Self {
+        let mut tables = VidurTables::default();
+        let of = |name: &str| Operation::from_name(name).and_then(|operation| predictors.get(&operation));
+        let entry = |predictor: &Predictor, x: [usize; 2]| {
+            let x = x.map(|size| size as u32);
+            (predictor.predict(x), predictor.covers(x))
+        };
+        for (curve, name) in tables.by_tokens.iter_mut().zip(BY_TOKENS) {
+            for (predictor, tokens) in of(name).iter().flat_map(|one| (1..=limits.max_tokens).map(move |n| (one, n))) {
+                let (time, is_covered) = entry(predictor, [tokens, 0]);
+                curve.set(tokens, time, is_covered);
+            }
+        }
+        for (curve, name) in tables.by_sequences.iter_mut().zip(BY_SEQUENCES) {
+            for (predictor, count) in of(name).iter().flat_map(|one| (1..=limits.max_seqs).map(move |n| (one, n))) {
+                let (time, is_covered) = entry(predictor, [count, 0]);
+                curve.set(count, time, is_covered);
+            }
+        }
+        let contexts = 0..=limits.max_context.div_ceil(KV_GRANULARITY);
+        if let Some(predictor) = of("attn_decode") {
+            for (batch, row) in (1..=limits.max_seqs).flat_map(|batch| contexts.clone().map(move |row| (batch, row))) {
+                let (time, is_covered) = entry(predictor, [batch, row * KV_GRANULARITY]);
+                grid_set(&mut tables.attn_decode, batch, row, time, is_covered);
+            }
+        }
+        if let Some(predictor) = of("attn_prefill") {
+            for (row, chunk) in contexts.flat_map(|row| (1..=limits.max_chunk).map(move |chunk| (row, chunk))) {
+                let (time, is_covered) = entry(predictor, [row * KV_GRANULARITY, chunk]);
+                grid_set(&mut tables.attn_prefill, row, chunk, time, is_covered);
+            }
+        }
+        tables.add_up();
+        tables
     }
 
     fn read_curve<R: Read>(&mut self, name: &str, file: &str, table: &mut TableReader<R>) -> Result<(), DataError> {
         if let Some(index) = BY_TOKENS.iter().position(|known| *known == name) {
             let [tokens] = table.all_required(&["num_tokens"])?;
-            self.read_rows(table, [tokens], |tables, [tokens], time| tables.by_tokens[index].set(tokens, time))
+            self.read_rows(table, [tokens], |tables, [tokens], time| tables.by_tokens[index].set(tokens, time, true))
         } else if let Some(index) = BY_SEQUENCES.iter().position(|known| *known == name) {
             let [sequences] = table.all_required(&["batch_size"])?;
-            self.read_rows(table, [sequences], |tables, [count], time| tables.by_sequences[index].set(count, time))
+            self.read_rows(table, [sequences], |tables, [count], time| {
+                tables.by_sequences[index].set(count, time, true)
+            })
         } else {
             Err(DataError::new(file, format!("`{name}` is no operation of Vidur's model")))
         }
@@ -168,7 +243,7 @@ impl VidurTables {
             _ => true,
         };
         let missing = |names: &[&'static str], curves: &[Curve]| -> Vec<&'static str> {
-            names.iter().zip(curves).filter(|(_, curve)| curve.0.is_empty()).map(|(name, _)| *name).collect()
+            names.iter().zip(curves).filter(|(_, curve)| curve.is_empty()).map(|(name, _)| *name).collect()
         };
         let mut names = missing(&BY_TOKENS, &self.by_tokens);
         names.retain(|name| needed(name));
@@ -194,11 +269,11 @@ impl VidurTables {
     }
 }
 
-fn grid_set(grid: &mut Grid, row: usize, key: usize, value: f64) {
+fn grid_set(grid: &mut Grid, row: usize, key: usize, value: f64, is_covered: bool) {
     if grid.len() <= row {
         grid.resize(row + 1, Curve::default());
     }
-    grid[row].set(key, value);
+    grid[row].set(key, value, is_covered);
 }
 
 /// The look-ups of one batch; remembers whether any missed its table.
@@ -214,19 +289,18 @@ impl Look<'_> {
     }
 
     fn at(&mut self, curve: &Curve, key: usize) -> f64 {
-        curve.get(key).unwrap_or_else(|| {
-            self.missed = true;
-            curve.nearest(key)
-        })
+        let (time, is_covered) = curve.at(key);
+        self.missed |= !is_covered;
+        time
     }
 
     fn on(&mut self, grid: &Grid, row: usize, key: usize) -> f64 {
-        match grid.get(row).filter(|curve| !curve.0.is_empty()) {
+        match grid.get(row).filter(|curve| !curve.is_empty()) {
             Some(curve) => self.at(curve, key),
             None => {
                 self.missed = true;
                 let (below, above) = grid.split_at(row.min(grid.len()));
-                let found = above.iter().chain(below.iter().rev()).find(|curve| !curve.0.is_empty());
+                let found = above.iter().chain(below.iter().rev()).find(|curve| !curve.is_empty());
                 found.map_or(f64::NAN, |curve| curve.nearest(key))
             }
         }

@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::charts::format_duration;
 use crate::compare::summary;
 use crate::metrics::{self, Metric, Timeline};
-use crate::report::{cell, identity, said, thousands};
+use crate::report::steps::steps_section;
+use crate::report::{StepResults, cell, identity, said, step_results, thousands};
 use crate::schema::comparison::Summary;
 use crate::schema::{Origin, RequestStatus, Run};
 use crate::stats::Sorted;
@@ -40,6 +41,8 @@ pub struct KeyResults {
     pub itl: Option<Summary>,
     /// Preemptions, where the engine counts them.
     pub num_preemptions: Option<u64>,
+    /// What `step_metrics.csv` tells, where there is one.
+    pub steps: Option<StepResults>,
 }
 
 /// Computes the key results of a run.
@@ -63,6 +66,7 @@ pub fn key_results(run: &Run) -> KeyResults {
         e2e: of(Metric::E2e),
         itl: of(Metric::Itl),
         num_preemptions: run.requests.iter().map(|row| row.num_preemptions.map(u64::from)).sum(),
+        steps: run.steps.as_deref().and_then(step_results),
     }
 }
 
@@ -98,6 +102,9 @@ fn sections(out: &mut String, run: &Run, results: &KeyResults) -> std::fmt::Resu
         }
     }
     key_results_section(out, results)?;
+    if let Some(steps) = &results.steps {
+        steps_section(out, steps)?;
+    }
     writeln!(out, "\n## Files\n\n| file | rows |\n|---|---|")?;
     writeln!(
         out,

@@ -54,7 +54,8 @@ pub struct SchedulerConfig {
     pub long_prefill_token_threshold: u32,
     /// Tokens in one KV block.
     pub block_size: u32,
-    /// KV blocks in all.
+    /// KV blocks in all; 0 while they are still to be derived from a device's memory.
+    #[serde(default)]
     pub num_blocks: u32,
     /// Blocks kept free when a new request is admitted, in thousandths of all blocks, rounded down (vLLM V1: 0).
     #[serde(default)]
@@ -63,17 +64,17 @@ pub struct SchedulerConfig {
     pub max_model_len: u32,
     /// A request is admitted only when the blocks of all its known tokens are free, though it takes those of
     /// its first share alone (`vllm_v1`; vLLM calls it `scheduler_reserve_full_isl`).
-    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    #[serde(default = "yes")]
     pub reserve_full_prompt: bool,
     /// The next batch is chosen while one is computed, with a placeholder for the token it will give
     /// (`vllm_v1`, with `max_in_flight` 2).
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub async_scheduling: bool,
     /// Batches out at once: the number of pipeline stages, or 2 when scheduled asynchronously.
     #[serde(default = "one")]
     pub max_in_flight: u32,
     /// Blocks of a prompt that another request left in the KV cache are used again (`vllm_v1`).
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub enable_prefix_caching: bool,
     /// Decode steps after which LightLLM looks at its waiting requests again.
     #[serde(default = "ten", skip_serializing_if = "is_ten")]
@@ -97,10 +98,6 @@ fn is_ten(value: &u32) -> bool {
 
 fn yes() -> bool {
     true
-}
-
-fn is_true(value: &bool) -> bool {
-    *value
 }
 
 fn is_false(value: &bool) -> bool {

@@ -7,7 +7,9 @@ mod native;
 mod record;
 pub mod vidur;
 mod vidur_metrics;
+mod vidur_record;
 
 pub use native::{Simulation, simulate};
 pub use record::{Recorder, SimulationCounts, SimulationError, step_row};
 pub use vidur_metrics::{VIDUR_COLUMNS, vidur_metrics};
+pub use vidur_record::VidurRecorder;

@@ -10,6 +10,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use crate::latency::{BatchShape, VidurModel, VidurTime};
 use crate::serving::{
     Batch, ClusterConfig, PromptPrefix, Replica, Request, RequestId, Router, SchedulerConfig, Served, StepOutcome,
+    Unserved,
 };
 
 /// What happened, for who wants to compare it with Vidur's own records.
@@ -99,8 +100,10 @@ pub struct StageRun {
 }
 
 /// What Vidur keeps of a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct VidurRequest {
+    /// Why no replica ever takes it. Vidur has no such answer: it stops, or waits for ever.
+    pub refusal: Option<String>,
     /// It arrived before the run ended.
     pub has_arrived: bool,
     /// When it was first in a batch, s.
@@ -145,6 +148,8 @@ pub struct VidurSimulation<'a> {
     pub cluster: &'a ClusterConfig,
     /// Seed of a random router.
     pub seed: u64,
+    /// The replica of each request, where another program drew them; otherwise the router chooses.
+    pub assigned: Option<&'a [u32]>,
     /// Stage times.
     pub model: &'a VidurModel,
     /// The event after this instant is the last, s.
@@ -161,7 +166,7 @@ impl VidurSimulation<'_> {
         let is_cut = driver.drive();
         let num_stalled = match is_cut {
             true => 0,
-            false => driver.requests.iter().filter(|request| request.completed.is_none()).count() as u32,
+            false => driver.requests.iter().filter(|request| request.is_stalled()).count() as u32,
         };
         driver.flights.iter().for_each(|flight| driver.observer.batch(&flight.finished));
         let Driver { requests, now, num_uncovered, .. } = driver;
@@ -286,11 +291,17 @@ impl<'a, O: Observer> Driver<'a, O> {
         let mut hit = vec![false; self.engines.len()];
         for id in queue {
             let request = self.asked[id as usize];
-            let replicas: Vec<&Replica<f64>> = self.engines.iter().map(|engine| &engine.replica).collect();
-            let index = self.router.choose(&replicas, &request, PromptPrefix::default());
+            let index = match self.simulation.assigned {
+                Some(assigned) => assigned[id as usize] as usize,
+                None => {
+                    let replicas: Vec<&Replica<f64>> = self.engines.iter().map(|engine| &engine.replica).collect();
+                    self.router.choose(&replicas, &request, PromptPrefix::default())
+                }
+            };
             hit[index] = true;
-            // What is refused stays without times, as everything that Vidur never completes.
-            self.engines[index].replica.admit(request);
+            if let Some(Unserved { reason, .. }) = self.engines[index].replica.admit(request) {
+                self.requests[id as usize].refusal = Some(reason.unwrap_or_else(|| "asks for no token".to_owned()));
+            }
         }
         for (index, _) in hit.iter().enumerate().filter(|(_, hit)| **hit) {
             self.push(now, EventKind::ReplicaSchedule(index as u32));
@@ -398,6 +409,10 @@ impl<'a, O: Observer> Driver<'a, O> {
 }
 
 impl VidurRequest {
+    fn is_stalled(&self) -> bool {
+        self.completed.is_none() && self.refusal.is_none()
+    }
+
     fn set_prefill(&mut self, num_prefill_tokens: u32) {
         let total = self.num_prefill_tokens + self.num_decode_tokens;
         self.num_prefill_tokens = num_prefill_tokens;

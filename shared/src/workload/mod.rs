@@ -23,10 +23,10 @@ mod traces;
 pub use check::{GenerateError, SpecError};
 pub use generate::{GeneratedRow, Inputs, Requests, generate};
 pub use source::{Open, Opened, SourceRequest, in_memory};
-pub(crate) use stream::Stream;
 pub use spec::{
     ArrivalProcess, ChatTemplate, Clip, DecodeLengths, FirstArrival, LengthDistribution, Order, RequestSource,
     WorkloadSpec,
 };
+pub(crate) use stream::Stream;
 pub use tokens::{synthetic_prompt, synthetic_prompt_of_blocks};
 pub use traces::{MOONCAKE_BLOCK_TOKENS, TraceReader};
