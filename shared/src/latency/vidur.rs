@@ -95,11 +95,11 @@ impl VidurModel {
 
     fn covered(&self, tokens: usize) -> Option<TokenTimes> {
         let mut look = self.tables.look();
-        let times = self.look_up(tokens, &mut look);
+        let times = self.look_up(tokens, self.shape.num_stages > 1, &mut look);
         look.hit_all().then_some(times)
     }
 
-    fn look_up(&self, tokens: usize, look: &mut Look<'_>) -> TokenTimes {
+    fn look_up(&self, tokens: usize, sends: bool, look: &mut Look<'_>) -> TokenTimes {
         let shape = &self.shape;
         let rounded = tokens.next_multiple_of(8);
         TokenTimes {
@@ -109,7 +109,7 @@ impl VidurModel {
             post_norm: if shape.has_post_attention_norm { look.post_attention_layernorm(rounded) } else { 0.0 },
             add: look.add(rounded),
             all_reduce: if shape.tensor_parallel > 1 { look.all_reduce(rounded) } else { 0.0 },
-            send_recv: if shape.num_stages > 1 { look.send_recv(rounded) } else { 0.0 },
+            send_recv: if sends { look.send_recv(rounded) } else { 0.0 },
         }
     }
 
@@ -122,9 +122,10 @@ impl VidurModel {
     pub fn time(&self, batch: &BatchShape, stage: u32) -> VidurTime {
         let (shape, mut look) = (&self.shape, self.tables.look());
         let tokens = batch.num_tokens() as usize;
+        let is_last = stage + 1 == shape.num_stages;
         let by_tokens = match self.by_tokens.get(tokens) {
             Some(Some(times)) => *times,
-            _ => self.look_up(tokens, &mut look),
+            _ => self.look_up(tokens, !is_last, &mut look),
         };
         let attn_decode_ms = match batch.num_decode_seqs {
             0 => 0.0,
@@ -149,7 +150,6 @@ impl VidurModel {
             1 => 0.0,
             _ => by_tokens.all_reduce + shape.nccl_launch_ms + self.skew_ms,
         };
-        let is_last = stage + 1 == shape.num_stages;
         let pipeline_ms = if is_last { 0.0 } else { by_tokens.send_recv };
         let host_ms = if shape.has_host_overhead { look.host(batch.num_seqs() as usize) } else { 0.0 };
         let attention =

@@ -260,7 +260,7 @@ impl VidurTables {
 
     /// Above the largest number of tokens in any table.
     pub fn most_tokens(&self) -> usize {
-        self.by_tokens.iter().map(|curve| curve.0.len()).max().unwrap_or(0)
+        self.by_tokens.iter().map(|curve| curve.values.len()).max().unwrap_or(0)
     }
 
     /// Starts looking up for one batch.
