@@ -148,6 +148,7 @@ fn golden_g01_parity() -> Option<Prepared> {
             seed: 0,
             model: &golden.model,
             time_limit: None,
+            assigned: golden.assigned.as_deref(),
         };
         let mut batches = Batches(0);
         let run = simulation.run(&golden.requests, &mut batches).expect("possible settings");
