@@ -21,10 +21,10 @@ use std::time::{Duration, Instant};
 
 use cases::CASES;
 
-/// Runs of a case, at least; the best counts.
-const RUNS: usize = 5;
-/// A case is run until it has had this much time, so that short ones are measured too.
-const ENOUGH: Duration = Duration::from_secs(2);
+/// Measurements of a case; the best counts.
+const MEASUREMENTS: u32 = 7;
+/// A case is run as often as fills this time, so that the system's accounting, a tick at a time, is fine enough.
+const ENOUGH: Duration = Duration::from_millis(400);
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -57,15 +57,15 @@ fn run_here(name: &str) {
     }
     let case = CASES.iter().find(|case| case.name == name).expect("a name from the list");
     let Some(mut prepared) = (case.prepare)() else { return };
-    let (mut best, mut spent, mut runs) = (Duration::MAX, Duration::ZERO, 0);
-    while runs < RUNS || (spent < ENOUGH && runs < 50) {
-        let (time, _) = meter::cpu_time_of(&mut prepared);
-        (best, spent, runs) = (best.min(time), spent + time, runs + 1);
-    }
+    let began = Instant::now();
     let tally = prepared();
+    let repeats = (ENOUGH.as_secs_f64() / began.elapsed().as_secs_f64()).ceil() as u32;
+    let once = |_| meter::cpu_time_of(|| (0..repeats).for_each(|_| drop(prepared()))) / repeats;
+    let best = (0..MEASUREMENTS).map(once).min().unwrap_or_default();
     let rate = |count: u64| count as f64 / best.as_secs_f64();
     println!(
-        "sim/{name} {:.0} {:.0} {}  # {} requests, {} steps, {} output tokens, {:.1} ms, best of {runs}{}{}",
+        "sim/{name} {:.0} {:.0} {}  # {} requests, {} steps, {} output tokens, {:.2} ms, best of {MEASUREMENTS} times \
+         {repeats}{}{}",
         rate(tally.num_requests),
         rate(tally.num_tokens),
         meter::peak_mib(),

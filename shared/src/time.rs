@@ -38,6 +38,7 @@ impl Nanos {
     }
 
     /// `self - earlier`, or zero when `earlier` is later.
+    #[inline]
     pub fn saturating_sub(self, earlier: Nanos) -> Nanos {
         Nanos(self.0.saturating_sub(earlier.0))
     }
@@ -50,6 +51,7 @@ impl Nanos {
 
 impl Add for Nanos {
     type Output = Nanos;
+    #[inline]
     fn add(self, other: Nanos) -> Nanos {
         Nanos(self.0.checked_add(other.0).expect("time fits 584 years"))
     }
@@ -63,6 +65,7 @@ impl AddAssign for Nanos {
 
 impl Sub for Nanos {
     type Output = Nanos;
+    #[inline]
     fn sub(self, earlier: Nanos) -> Nanos {
         Nanos(self.0.checked_sub(earlier.0).expect("time does not run backwards"))
     }
@@ -90,12 +93,14 @@ impl Ticks {
     const PER_NANO: u64 = 1_000;
 
     /// `nanos` rounded to the nearest tick; not a number and negative values are zero.
+    #[inline]
     pub fn from_nanos_f64(nanos: f64) -> Self {
         // `as` saturates, and turns what is no number into zero.
         Ticks((nanos * Self::PER_NANO as f64 + 0.5) as u64)
     }
 
     /// The nearest nanosecond, halves upwards.
+    #[inline]
     pub fn to_nanos(self) -> Nanos {
         Nanos((self.0 + Self::PER_NANO / 2) / Self::PER_NANO)
     }
@@ -104,6 +109,7 @@ impl Ticks {
 impl From<Nanos> for Ticks {
     /// # Panics
     /// Beyond 213 days.
+    #[inline]
     fn from(nanos: Nanos) -> Self {
         Ticks(nanos.0.checked_mul(Self::PER_NANO).expect("simulated time fits 213 days"))
     }
@@ -111,6 +117,7 @@ impl From<Nanos> for Ticks {
 
 impl Add for Ticks {
     type Output = Ticks;
+    #[inline]
     fn add(self, other: Ticks) -> Ticks {
         Ticks(self.0.checked_add(other.0).expect("simulated time fits 213 days"))
     }

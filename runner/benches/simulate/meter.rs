@@ -10,12 +10,11 @@ fn cpu_time() -> Option<Duration> {
 }
 
 /// How long `run` takes: CPU time, or wall time where CPU time cannot be read.
-pub fn cpu_time_of<T>(run: impl FnOnce() -> T) -> (Duration, T) {
+pub fn cpu_time_of(run: impl FnOnce()) -> Duration {
     let (began, cpu) = (Instant::now(), cpu_time());
-    let result = run();
+    run();
     let wall = began.elapsed();
-    let time = cpu.zip(cpu_time()).map_or(wall, |(before, after)| after - before);
-    (time, result)
+    cpu.zip(cpu_time()).map_or(wall, |(before, after)| after - before)
 }
 
 /// The most memory this process ever had.

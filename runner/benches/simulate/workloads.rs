@@ -12,13 +12,17 @@ use fidelio_shared::workload::{
 };
 
 fn spec(requests: RequestSource, arrivals: ArrivalProcess, num_requests: u32) -> WorkloadSpec {
+    let first_arrival = match arrivals {
+        ArrivalProcess::Static {} => FirstArrival::AtZero,
+        _ => FirstArrival::AfterGap,
+    };
     WorkloadSpec {
         requests,
         arrivals,
         decode: None,
         num_requests: Some(num_requests),
         duration_s: None,
-        first_arrival: FirstArrival::AfterGap,
+        first_arrival,
         order: Order::Shuffled,
         chat_template: ChatTemplate::None,
         seed: 42,
@@ -96,27 +100,24 @@ pub fn with_shared_beginnings(mut workload: Workload, num_groups: u64) -> Worklo
     workload
 }
 
-/// Lengths and gaps of a trace, over and over, `speed_up` times as fast.
-pub fn cycled(trace: &Path, num_requests: usize, speed_up: u64) -> Option<Workload> {
-    let name = trace.display().to_string();
-    let Ok(file) = File::open(trace) else {
+/// Lengths and gaps of a trace.
+pub fn trace(path: &Path) -> Option<Vec<SourceRequest>> {
+    let name = path.display().to_string();
+    let Ok(file) = File::open(path) else {
         eprintln!("SKIPPED: no trace at {name}");
         return None;
     };
     let rows: Result<Vec<SourceRequest>, _> = TraceReader::requests(&name, file).expect("a trace").collect();
-    let rows = rows.expect("a whole trace");
+    Some(rows.expect("a whole trace"))
+}
+
+/// The rows of a trace over and over, `speed_up` times as fast, made one at a time.
+pub fn cycled(rows: &[SourceRequest], num_requests: u32, speed_up: u64) -> impl Iterator<Item = Request> {
     let time = |index: usize| rows[index].arrival.expect("a trace with times");
-    let gap = |index: usize| time(index) - time(index.saturating_sub(1));
     let mut arrival = Nanos::ZERO;
-    let row = |number: usize| {
-        let index = number % rows.len();
-        arrival += Nanos(gap(index).0 / speed_up);
-        WorkloadRow {
-            num_prefill_tokens: rows[index].num_prefill_tokens,
-            num_decode_tokens: rows[index].num_decode_tokens.expect("a trace with output lengths"),
-            arrival,
-            ..WorkloadRow::default()
-        }
-    };
-    Some(Workload { rows: (0..num_requests).map(row).collect(), prefixes: None })
+    (0..num_requests).zip((0..rows.len()).cycle()).map(move |(id, index)| {
+        arrival += Nanos((time(index) - time(index.saturating_sub(1))).0 / speed_up);
+        let num_decode_tokens = rows[index].num_decode_tokens.expect("a trace with output lengths");
+        Request { id, arrival, num_prefill_tokens: rows[index].num_prefill_tokens, num_decode_tokens }
+    })
 }

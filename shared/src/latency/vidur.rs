@@ -3,8 +3,12 @@
 //! The order of every addition is Vidur's, so that times are its doubles bit for bit. What it leaves
 //! out (output head, sampling, the second residual add) is left out here too.
 
+use crate::latency::vidur_tables::Look;
 use crate::latency::{BatchShape, LatencyModel, StepTime, VidurTables};
 use crate::time::Ticks;
+
+/// Numbers of tokens whose times are kept ready; larger batches are looked up operation by operation.
+const MOST_KEPT: usize = 1 << 15;
 
 /// What of an LLM and its deployment Vidur's formula needs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,11 +56,26 @@ pub struct VidurTime {
     pub is_covered: bool,
 }
 
+/// What the formula takes from the number of tokens alone, ms.
+#[derive(Clone, Copy, Debug)]
+struct TokenTimes {
+    /// Before attention and writing keys and values, already added.
+    before_attention: f64,
+    input_norm: f64,
+    mlp: f64,
+    post_norm: f64,
+    add: f64,
+    all_reduce: f64,
+    send_recv: f64,
+}
+
 /// Vidur's formula over its tables.
 #[derive(Clone, Debug)]
 pub struct VidurModel {
     shape: VidurShape,
     tables: VidurTables,
+    /// By the number of tokens; `None` where a look-up misses its table.
+    by_tokens: Vec<Option<TokenTimes>>,
     /// Skew of one all-reduce, ms.
     skew_ms: f64,
 }
@@ -69,7 +88,29 @@ impl VidurModel {
     pub fn new(shape: VidurShape, tables: VidurTables) -> Result<Self, String> {
         tables.check(&shape)?;
         let skew_ms = shape.nccl_skew_ms * libm::pow(f64::from(shape.tensor_parallel), 1.25);
-        Ok(VidurModel { shape, tables, skew_ms })
+        let mut model = VidurModel { shape, tables, by_tokens: Vec::new(), skew_ms };
+        model.by_tokens = (0..model.tables.most_tokens().min(MOST_KEPT)).map(|tokens| model.covered(tokens)).collect();
+        Ok(model)
+    }
+
+    fn covered(&self, tokens: usize) -> Option<TokenTimes> {
+        let mut look = self.tables.look();
+        let times = self.look_up(tokens, self.shape.num_stages > 1, &mut look);
+        look.hit_all().then_some(times)
+    }
+
+    fn look_up(&self, tokens: usize, sends: bool, look: &mut Look<'_>) -> TokenTimes {
+        let shape = &self.shape;
+        let rounded = tokens.next_multiple_of(8);
+        TokenTimes {
+            before_attention: look.before_attention(rounded) + look.attn_kv_cache_save(tokens),
+            input_norm: look.input_layernorm(rounded),
+            mlp: look.mlp(rounded),
+            post_norm: if shape.has_post_attention_norm { look.post_attention_layernorm(rounded) } else { 0.0 },
+            add: look.add(rounded),
+            all_reduce: if shape.tensor_parallel > 1 { look.all_reduce(rounded) } else { 0.0 },
+            send_recv: if sends { look.send_recv(rounded) } else { 0.0 },
+        }
     }
 
     /// The deployment.
@@ -81,7 +122,11 @@ impl VidurModel {
     pub fn time(&self, batch: &BatchShape, stage: u32) -> VidurTime {
         let (shape, mut look) = (&self.shape, self.tables.look());
         let tokens = batch.num_tokens() as usize;
-        let rounded = tokens.next_multiple_of(8);
+        let is_last = stage + 1 == shape.num_stages;
+        let by_tokens = match self.by_tokens.get(tokens) {
+            Some(Some(times)) => *times,
+            _ => self.look_up(tokens, !is_last, &mut look),
+        };
         let attn_decode_ms = match batch.num_decode_seqs {
             0 => 0.0,
             count => {
@@ -93,27 +138,24 @@ impl VidurModel {
         let attn_prefill_ms = match batch.num_prefill_seqs {
             0 => 0.0,
             count => {
-                let chunk = libm::rint(libm::sqrt(batch.prefill_squares as f64)) as usize;
+                let chunk = match count {
+                    1 => batch.num_prefill_tokens as usize,
+                    _ => libm::rint(libm::sqrt(batch.prefill_squares as f64)) as usize,
+                };
                 let overhead = shape.overhead(shape.prefill_batching_overhead, count);
                 look.attn_prefill(batch.prefill_context_rounded as usize, chunk) * (1.0 + overhead)
             }
         };
         let tensor_parallel_ms = match shape.tensor_parallel {
             1 => 0.0,
-            _ => look.all_reduce(rounded) + shape.nccl_launch_ms + self.skew_ms,
+            _ => by_tokens.all_reduce + shape.nccl_launch_ms + self.skew_ms,
         };
-        let is_last = stage + 1 == shape.num_stages;
-        let pipeline_ms = if is_last { 0.0 } else { look.send_recv(rounded) };
+        let pipeline_ms = if is_last { 0.0 } else { by_tokens.send_recv };
         let host_ms = if shape.has_host_overhead { look.host(batch.num_seqs() as usize) } else { 0.0 };
-        let attention = look.before_attention(rounded)
-            + look.attn_kv_cache_save(tokens)
-            + attn_decode_ms
-            + attn_prefill_ms
-            + tensor_parallel_ms
-            + look.input_layernorm(rounded);
-        let norm = if shape.has_post_attention_norm { look.post_attention_layernorm(rounded) } else { 0.0 };
-        let mlp = look.mlp(rounded) + tensor_parallel_ms + norm;
-        let block = attention + mlp + look.add(rounded);
+        let attention =
+            by_tokens.before_attention + attn_decode_ms + attn_prefill_ms + tensor_parallel_ms + by_tokens.input_norm;
+        let mlp = by_tokens.mlp + tensor_parallel_ms + by_tokens.post_norm;
+        let block = attention + mlp + by_tokens.add;
         let stage_ms = block * f64::from(shape.num_layers / shape.num_stages);
         let model_s = (stage_ms + pipeline_ms) * 0.001;
         VidurTime {

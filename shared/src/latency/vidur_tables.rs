@@ -258,6 +258,11 @@ impl VidurTables {
         }
     }
 
+    /// Above the largest number of tokens in any table.
+    pub fn most_tokens(&self) -> usize {
+        self.by_tokens.iter().map(|curve| curve.values.len()).max().unwrap_or(0)
+    }
+
     /// Starts looking up for one batch.
     pub fn look(&self) -> Look<'_> {
         Look { tables: self, missed: false }

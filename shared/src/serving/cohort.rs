@@ -15,6 +15,8 @@ pub struct Cohort {
     /// In the order they would stand in the list of running sequences.
     members: Vec<u32>,
     epoch: u64,
+    /// The epoch's remainder by the block size.
+    phase: usize,
     context_tokens: u64,
     /// Members that need a new block at epochs with this remainder.
     due: Vec<u32>,
@@ -29,6 +31,7 @@ impl Cohort {
         Cohort {
             members: Vec::new(),
             epoch: 0,
+            phase: 0,
             context_tokens: 0,
             due: vec![0; block_size as usize],
             ends: BinaryHeap::new(),
@@ -38,7 +41,7 @@ impl Cohort {
 
     /// Blocks the members need for the step to come.
     pub fn blocks_due(&self) -> u32 {
-        self.due[(self.epoch % self.due.len() as u64) as usize]
+        self.due[self.phase]
     }
 
     /// What the members add to the step to come.
@@ -54,7 +57,7 @@ impl Cohort {
         let base = i64::from(num_computed) - self.epoch as i64;
         self.base[slot as usize] = base;
         self.context_tokens += u64::from(num_computed) + 1;
-        let phase = self.phase(base);
+        let phase = self.phase_of(num_computed);
         self.due[phase] += 1;
         self.ends.push(Reverse((self.epoch + u64::from(num_steps), admission, slot)));
         self.members.push(slot);
@@ -63,6 +66,7 @@ impl Cohort {
     /// The step is computed.
     pub fn advance(&mut self) {
         self.epoch += 1;
+        self.phase = if self.phase + 1 == self.due.len() { 0 } else { self.phase + 1 };
         self.context_tokens += self.members.len() as u64;
     }
 
@@ -89,13 +93,17 @@ impl Cohort {
         let base = self.base[slot as usize];
         let num_computed = (base + self.epoch as i64) as u32;
         self.context_tokens -= u64::from(num_computed) + 1;
-        let phase = self.phase(base);
+        let phase = self.phase_of(num_computed);
         self.due[phase] -= 1;
         num_computed
     }
 
-    /// The remainder of epochs at which a member's tokens fill whole blocks, so that the next one needs a new one.
-    fn phase(&self, base: i64) -> usize {
-        (-base).rem_euclid(self.due.len() as i64) as usize
+    /// The remainder of epochs at which the tokens of a member that now has `num_computed` fill whole blocks,
+    /// so that the next one needs a new one.
+    fn phase_of(&self, num_computed: u32) -> usize {
+        let block_size = self.due.len();
+        let filled = num_computed as usize % block_size;
+        let ahead = if self.phase < filled { block_size } else { 0 };
+        self.phase + ahead - filled
     }
 }

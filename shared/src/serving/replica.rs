@@ -80,6 +80,10 @@ pub struct Replica<T = Nanos> {
     pub(super) groups: Groups,
     /// LightLLM's decode steps since it last looked at its waiting requests.
     pub(super) waiting_iters: u32,
+    /// The list of a batch that came back, to be filled again.
+    spare_items: Vec<BatchItem>,
+    /// A list that a scheduler needs for the length of one call.
+    pub(super) scratch: Vec<u32>,
 }
 
 const NO_SLOT: u32 = u32::MAX;
@@ -109,6 +113,8 @@ impl<T: Copy + PartialOrd> Replica<T> {
             before_cohort: 0,
             groups: Groups::default(),
             waiting_iters: 0,
+            spare_items: Vec::new(),
+            scratch: Vec::new(),
         })
     }
 
@@ -202,7 +208,7 @@ impl<T: Copy + PartialOrd> Replica<T> {
             now,
             id: self.next_batch,
             budget: self.config.max_num_batched_tokens,
-            items: Vec::new(),
+            items: std::mem::take(&mut self.spare_items),
             cohort: CohortShare::default(),
             preempted: std::mem::take(&mut self.untold),
         };
@@ -219,6 +225,7 @@ impl<T: Copy + PartialOrd> Replica<T> {
         }
         if step.len() == 0 {
             self.untold = step.preempted;
+            self.spare_items = step.items;
             return None;
         }
         self.next_batch += 1;
@@ -256,6 +263,12 @@ impl<T: Copy + PartialOrd> Replica<T> {
         }
     }
 
+    /// Takes back a batch that has ended: the next one is written into its list.
+    pub fn recycle(&mut self, batch: Batch) {
+        self.spare_items = batch.items;
+        self.spare_items.clear();
+    }
+
     /// A sequence of the batch goes on.
     fn keep(&mut self, slot: u32) {
         let sequence = &self.sequences[slot as usize];
@@ -271,6 +284,9 @@ impl<T: Copy + PartialOrd> Replica<T> {
 
     /// `vllm_v1` keeps its sequences in place while they are out: what ended or joined the cohort leaves.
     fn sweep_running(&mut self) {
+        if self.running.is_empty() {
+            return;
+        }
         let (sequences, slot_of) = (&self.sequences, &self.slot_of);
         let has_cohort = self.cohort.is_some();
         self.running.retain(|slot| {

@@ -6,7 +6,15 @@ use crate::serving::replica::{Replica, Step};
 /// `max_num_batched_tokens` (the chunk). A request's whole prompt has its blocks from the day it is admitted.
 pub fn schedule<T: Copy + PartialOrd>(replica: &mut Replica<T>, step: &mut Step<T>) {
     let limit = replica.config.micro_batch();
-    let mut unfinished = Vec::new();
+    if !replica.running.is_empty() {
+        serve_running(replica, step, limit);
+    }
+    replica.before_cohort = replica.running.len();
+    admit(replica, step, limit);
+}
+
+fn serve_running<T: Copy + PartialOrd>(replica: &mut Replica<T>, step: &mut Step<T>, limit: usize) {
+    let mut unfinished = std::mem::take(&mut replica.scratch);
     while step.len() != limit
         && let Some(slot) = replica.running.pop_front()
     {
@@ -18,18 +26,21 @@ pub fn schedule<T: Copy + PartialOrd>(replica: &mut Replica<T>, step: &mut Step<
         }
     }
     // Prefills that get nothing are the first of the next step.
-    let mut left = Vec::new();
-    for slot in unfinished {
-        match replica.share(slot, step.budget) {
-            0 => left.push(slot),
-            num_tokens => replica.place(slot, num_tokens, 0, step),
+    unfinished.retain(|slot| match replica.share(*slot, step.budget) {
+        0 => true,
+        num_tokens => {
+            replica.place(*slot, num_tokens, 0, step);
+            false
         }
+    });
+    let mut left = unfinished;
+    if !left.is_empty() || !replica.running.is_empty() {
+        left.extend(replica.running.drain(..));
+        replica.sort_by_arrival(&mut left);
+        replica.running.extend(left.iter().copied());
+        left.clear();
     }
-    left.extend(replica.running.drain(..));
-    replica.sort_by_arrival(&mut left);
-    replica.running.extend(left);
-    replica.before_cohort = replica.running.len();
-    admit(replica, step, limit);
+    replica.scratch = left;
 }
 
 fn admit<T: Copy + PartialOrd>(replica: &mut Replica<T>, step: &mut Step<T>, limit: usize) {

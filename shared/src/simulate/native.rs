@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use crate::latency::{BatchShape, LatencyModel};
-use crate::schema::{StepRow, Workload};
+use crate::schema::{StepRow, Workload, WorkloadRow};
 use crate::serving::{
     Batch, ClusterConfig, Load, PromptPrefix, Replica, Request, Router, SchedulerConfig, StepOutcome, TokenEvent,
 };
@@ -49,8 +49,23 @@ impl<M: LatencyModel> Simulation<'_, M> {
         workload: &Workload,
         recorder: &mut R,
     ) -> Result<SimulationCounts, SimulationError<R::Error>> {
+        let request = |(id, row): (usize, &WorkloadRow)| Request::from_row(id as u32, row);
+        let requests = workload.rows.iter().enumerate().map(request);
+        self.run_requests(requests.map(|request| (request, prefix_of(workload, request.id))), recorder)
+    }
+
+    /// Runs requests that nobody holds: each with the beginning of its prompt, in order of arrival, numbered
+    /// `0..N-1`.
+    ///
+    /// # Errors
+    /// As [`Simulation::run`].
+    pub fn run_requests<'w, R: Recorder>(
+        &self,
+        requests: impl Iterator<Item = (Request, PromptPrefix<'w>)>,
+        recorder: &mut R,
+    ) -> Result<SimulationCounts, SimulationError<R::Error>> {
         let mut driver = Driver::new(self, recorder).map_err(SimulationError::Settings)?;
-        driver.drive(workload).map_err(SimulationError::Recorder)?;
+        driver.drive(requests).map_err(SimulationError::Recorder)?;
         match driver.engines.iter().all(|engine| engine.replica.is_idle()) {
             true => Ok(driver.counts),
             false => Err(SimulationError::Stalled(
@@ -72,13 +87,28 @@ fn prefix_of(workload: &Workload, id: u32) -> PromptPrefix<'_> {
 struct Engine {
     replica: Replica<Ticks>,
     stages: Vec<Stage>,
+    /// Batches out, each in its place from first to last.
+    flights: Vec<Option<Flight>>,
     is_touched: bool,
 }
 
+/// Batches by their places in [`Engine::flights`].
 #[derive(Default)]
 struct Stage {
-    busy: Option<Flight>,
-    queue: VecDeque<Flight>,
+    busy: Option<usize>,
+    queue: VecDeque<usize>,
+}
+
+impl Engine {
+    fn launch(&mut self, flight: Flight) {
+        let free = self.flights.iter().position(Option::is_none);
+        let place = free.unwrap_or_else(|| {
+            self.flights.push(None);
+            self.flights.len() - 1
+        });
+        self.flights[place] = Some(flight);
+        self.stages[0].queue.push_back(place);
+    }
 }
 
 /// A batch on its way.
@@ -112,6 +142,7 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
         let engine = || Engine {
             replica: replica.clone(),
             stages: (0..config.num_stages()).map(|_| Stage::default()).collect(),
+            flights: Vec::new(),
             is_touched: false,
         };
         if simulation.cluster.num_replicas == 0 {
@@ -129,14 +160,14 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
         })
     }
 
-    fn drive(&mut self, workload: &Workload) -> Result<(), R::Error> {
-        let mut arrivals = workload.rows.iter().enumerate().peekable();
+    fn drive<'w>(&mut self, requests: impl Iterator<Item = (Request, PromptPrefix<'w>)>) -> Result<(), R::Error> {
+        let mut arrivals = requests.map(|(request, prefix)| (Ticks::from(request.arrival), request, prefix)).peekable();
         loop {
-            let next_arrival = arrivals.peek().map(|(_, row)| Ticks::from(row.arrival));
+            let next_arrival = arrivals.peek().map(|(time, ..)| *time);
             let next_end = self.ends.peek().map(|Reverse((time, ..))| *time);
             let Some(now) = next_arrival.into_iter().chain(next_end).min() else { return Ok(()) };
-            while let Some((id, row)) = arrivals.next_if(|(_, row)| Ticks::from(row.arrival) == now) {
-                self.arrive(Request::from_row(id as u32, row), prefix_of(workload, id as u32), now)?;
+            while let Some((_, request, prefix)) = arrivals.next_if(|(time, ..)| *time == now) {
+                self.arrive(request, prefix, now)?;
             }
             while let Some(&Reverse((time, _, replica, stage))) = self.ends.peek()
                 && time == now
@@ -174,16 +205,19 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
     fn end_stage(&mut self, replica: usize, stage: usize, now: Ticks) -> Result<(), R::Error> {
         let engine = &mut self.engines[replica];
         engine.is_touched = true;
-        let flight = engine.stages[stage].busy.take().expect("a stage that ends was busy");
+        let place = engine.stages[stage].busy.take().expect("a stage that ends was busy");
         if let Some(next) = engine.stages.get_mut(stage + 1) {
-            next.queue.push_back(flight);
+            next.queue.push_back(place);
             return Ok(());
         }
+        let flight = engine.flights[place].take().expect("a batch is kept until it ends");
         engine.replica.end_step(&flight.batch, now, &[], &mut self.outcome);
-        self.record(replica, flight, now)
+        self.record(replica, &flight, now)?;
+        self.engines[replica].replica.recycle(flight.batch);
+        Ok(())
     }
 
-    fn record(&mut self, replica: usize, flight: Flight, now: Ticks) -> Result<(), R::Error> {
+    fn record(&mut self, replica: usize, flight: &Flight, now: Ticks) -> Result<(), R::Error> {
         for event in &self.outcome.tokens {
             let TokenEvent { request_id, index, time } = *event;
             self.recorder.token(TokenEvent { request_id, index, time: time.to_nanos() }, None)?;
@@ -206,18 +240,19 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
             self.counts.num_steps += 1;
             self.counts.num_preemptions += batch.preempted.len() as u64;
             let (shape, load) = (batch.shape(), engine.replica.load());
-            engine.stages[0].queue.push_back(Flight { batch, shape, load, start: now, host: Ticks::default() });
+            engine.launch(Flight { batch, shape, load, start: now, host: Ticks::default() });
         }
         for (number, stage) in engine.stages.iter_mut().enumerate() {
             if stage.busy.is_none()
-                && let Some(mut flight) = stage.queue.pop_front()
+                && let Some(place) = stage.queue.pop_front()
             {
+                let flight = engine.flights[place].as_mut().expect("a batch is kept until it ends");
                 let time = self.simulation.model.stage_time(&flight.shape, number as u32);
                 flight.host = flight.host + time.host;
                 self.counts.steps_out_of_profile += u64::from(!time.is_covered && number == 0);
                 self.ends.push(Reverse((now + time.host + time.device, self.num_events, index as u32, number as u32)));
                 self.num_events += 1;
-                stage.busy = Some(flight);
+                stage.busy = Some(place);
             }
         }
     }

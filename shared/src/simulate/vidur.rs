@@ -403,6 +403,7 @@ impl<'a, O: Observer> Driver<'a, O> {
             self.requests[request.id as usize].set_prefill(num_prefill_tokens_last);
         }
         self.observer.batch(&flight.finished);
+        self.engines[replica as usize].replica.recycle(flight.finished.batch);
         self.push(now, EventKind::ReplicaSchedule(replica));
     }
 }
