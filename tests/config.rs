@@ -61,7 +61,7 @@ fn every_experiment_resolves_and_every_option_fits_the_quickstart() {
             }
             ("scheduler", name) if !["vllm-v1", "sarathi"].contains(&name) => {
                 // Their KV blocks come from a device's memory.
-                let experiment = good("quickstart", &[&group, "hardware=a100-80gb"]);
+                let experiment = good("quickstart", &[&group, "hardware=a100-80gb", "model=llama-3-8b"]);
                 assert!(experiment.scheduler.num_blocks > 1_000, "{group}");
             }
             _ => drop(good("quickstart", &[&group])),

@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use fidelio_shared::schema::{Prefixes, Workload};
 use fidelio_shared::serving::{ClusterConfig, Policy, RouterPolicy, SchedulerConfig};
 use fidelio_shared::simulate::Simulation;
+use fidelio_shared::time::Nanos;
 
 use crate::harness::{Scratch, data, grid_workload};
 use crate::parity::{GridTimes, Log, settings};
@@ -93,6 +95,13 @@ fn what_cannot_be_simulated_or_measured_is_named() {
     refused(&[&base[..], &["cluster.pipeline_parallel=2"]].concat(), &["async_scheduling", "one pipeline stage"]);
     refused(&[&base[..], &["scheduler=lightllm", "scheduler.block_size=16"]].concat(), &["`block_size` 1"]);
     refused(&[&base[..], &["cluster.num_replicas=0"]].concat(), &["cluster.num_replicas", "between 1 and"]);
+    refused(&[&base[..], &["scheduler.num_blocks=4294967295"]].concat(), &["`num_blocks`", "must be at most"]);
+    refused(&[&base[..], &["hardware.gpu_memory_utilization=5"]].concat(), &["gpu_memory_utilization"]);
+    refused(&[&base[..], &["workload.arrivals.rate_rps=1e-6"]].concat(), &["days", "raise the rate"]);
+    let vidur = ["latency=vidur-tables", "latency.profile=.", "simulation.clock=vidur", "scheduler.num_blocks=1000"];
+    refused(&[&base[..], &vidur].concat(), &["Vidur has no `vllm_v1`"]);
+    let sarathi = ["scheduler=sarathi-server", "scheduler.num_blocks=1000", "latency.host_us=5"];
+    refused(&[&base[..], &vidur, &sarathi].concat(), &["latency.host_us"]);
     refused(&["measure", "quickstart", "cluster.num_replicas=2"], &["`cluster`", "fidelio simulate"]);
     refused(&["measure", "quickstart", "scheduler.enable_prefix_caching=true"], &["enable_prefix_caching"]);
     assert!(!scratch.join("tmp/sim_runs").exists(), "a refusal leaves no run behind");
@@ -105,7 +114,7 @@ fn vidurs_clock_and_ours_tell_the_same_story_from_vidurs_tables() {
     let profile =
         format!("latency.profile={}", goldens.join("g01_sarathi_llama3-8b_a100_conv_poisson/tables").display());
     let changes = ["latency=vidur-tables", &profile, "scheduler=sarathi-server", "workload.arrivals.rate_rps=4"];
-    let changes = [&changes[..], &["scheduler.vidur_oddities=true"]].concat();
+    let changes = [&changes[..], &["scheduler.vidur_oddities=true", "scheduler.num_blocks=30208"]].concat();
     let ours = simulated(&scratch, "native", &changes);
     let theirs = simulated(&scratch, "vidur", &[&changes[..], &["simulation.clock=vidur"]].concat());
     let completions = |dir: &Path| -> Vec<u64> {
@@ -175,4 +184,91 @@ fn simulations_on_many_threads_give_the_bytes_of_one() {
     });
     assert_eq!(one, many);
     assert!(one.iter().collect::<std::collections::BTreeSet<_>>().len() == one.len(), "every case is its own");
+}
+
+#[test]
+fn host_time_is_hidden_behind_the_device_when_scheduled_asynchronously() {
+    let scratch = Scratch::new("simulate-async");
+    let itl = |name: &str, host: &str, is_async: &str| -> f64 {
+        let (host, mode) = (format!("latency.host_us={host}"), format!("scheduler.async_scheduling={is_async}"));
+        let dir = simulated(&scratch, name, &[&host, &mode]).display().to_string();
+        scratch.fidelio(&["summary", &dir, "--json"]).expect(0).json()["itl"]["mean"].as_f64().expect("a mean") / 1e6
+    };
+    let (free, hidden, seen) = (itl("free", "0", "true"), itl("hidden", "4000", "true"), itl("seen", "4000", "false"));
+    println!("ITL {free:.2} ms without host time, {hidden:.2} ms with 4 ms hidden, {seen:.2} ms with 4 ms in between");
+    assert!((hidden / free - 1.0).abs() < 0.02, "steps are longer than 4 ms, so nothing of it shows");
+    assert!(seen > free + 3.5);
+    let rows = read(&scratch.join("hidden"), "step_metrics.csv");
+    let times: Vec<Vec<u64>> = rows
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').take(6).map(|cell| cell.parse().expect("a time")).collect())
+        .collect();
+    assert!(times.windows(2).all(|pair| pair[0][3] <= pair[1][2]), "a step begins when the one before has ended");
+    assert!(times.iter().all(|row| row[2] + row[4] + row[5] == row[3]), "host and device are the whole step");
+}
+
+#[test]
+fn vidurs_clock_records_runs_that_lose_their_blocks_in_the_middle_of_a_prompt() {
+    let Some(goldens) = data("vidur_goldens") else { return };
+    let scratch = Scratch::new("simulate-evictions");
+    let tables = goldens.join("g01_sarathi_llama3-8b_a100_conv_poisson/tables");
+    let profile = format!("latency.profile={}", tables.display());
+    let pressed = ["scheduler.num_blocks=330", "scheduler.watermark_permille=0", "workload.arrivals.rate_rps=20"];
+    let changes = ["latency=vidur-tables", &profile, "scheduler=sarathi-server", "simulation.clock=vidur"];
+    let dir = simulated(&scratch, "run", &[&changes[..], &pressed].concat());
+    let meta: serde_json::Value = serde_json::from_str(&read(&dir, "run_meta.json")).expect("JSON");
+    let preemptions = meta["results"]["num_preemptions"].as_u64().expect("a count");
+    println!("{preemptions} restarts");
+    assert!(preemptions > 10);
+}
+
+#[test]
+fn tables_that_add_up_to_no_time_are_refused() {
+    let Some(goldens) = data("vidur_goldens") else { return };
+    let scratch = Scratch::new("simulate-timeless");
+    let tables = scratch.join("tables");
+    crate::harness::copy_dir(&goldens.join("g01_sarathi_llama3-8b_a100_conv_poisson/tables"), &tables);
+    let profile = format!("latency.profile={}", tables.display());
+    let base = ["simulate", "llama3-8b-a100", "latency=vidur-tables", &profile, "scheduler=sarathi-server"];
+    let only = |name: &str, row: &str| {
+        fs::remove_file(tables.join(format!("{name}.csv.gz"))).ok();
+        fs::write(tables.join(format!("{name}.csv")), format!("num_tokens,time_ms\n{row}\n")).expect("a table");
+    };
+    only("mlp_up_proj", "8,-5");
+    scratch.fidelio(&base).refused(&["no time", "profile"]);
+    let vidur = ["simulation.clock=vidur", "scheduler.num_blocks=1000"];
+    scratch.fidelio(&[&base[..], &vidur].concat()).refused(&["the run is impossible", "tokens"]);
+    only("attn_pre_proj", "8,1");
+    only("attn_post_proj", "16,1");
+    scratch.fidelio(&base).refused(&["no number of tokens in common"]);
+}
+
+#[test]
+fn prompts_that_begin_alike_share_their_blocks_and_find_the_replica_that_has_them() {
+    let num_requests = 24;
+    let mut workload = grid_workload(5, num_requests, 1_000_000, 4);
+    let mut prefixes = Prefixes::new(8);
+    for (id, row) in workload.rows.iter_mut().enumerate() {
+        (row.num_prefill_tokens, row.num_decode_tokens) = (40, 4);
+        (row.inter_arrival, row.arrival) = (Nanos(1_000_000), Nanos(1_000_000 * (id as u64 + 1)));
+        // Three families of prompts, alike in their first 32 tokens.
+        prefixes.push([0, 1, 2, 3].map(|piece| (id as u64 % 3) * 10 + piece));
+    }
+    let prefilled = |prefixes: Option<Prefixes>, router: RouterPolicy| -> u64 {
+        let workload = Workload { prefixes, ..workload.clone() };
+        let scheduler = SchedulerConfig { enable_prefix_caching: true, ..settings(Policy::VllmV1, 200) };
+        let cluster = ClusterConfig { num_replicas: 3, router, ..ClusterConfig::default() };
+        let simulation = Simulation { scheduler: &scheduler, cluster: &cluster, seed: 1, model: &GridTimes };
+        let mut log = Log::default();
+        simulation.run(&workload, &mut log).expect("possible settings");
+        assert!(log.rows.values().all(|row| row.num_decode_tokens_actual == 4));
+        log.steps.iter().map(|step| step.num_prefill_tokens).sum()
+    };
+    let all = 40 * num_requests as u64;
+    assert_eq!(prefilled(None, RouterPolicy::PrefixAware), all, "nothing is known to be alike");
+    // The first of each family computes all of it, the others what they do not share.
+    assert_eq!(prefilled(Some(prefixes.clone()), RouterPolicy::PrefixAware), all - 32 * (num_requests as u64 - 3));
+    let scattered = prefilled(Some(prefixes), RouterPolicy::Random);
+    assert!(scattered < all && scattered > all - 32 * (num_requests as u64 - 3), "{scattered} of {all}");
 }

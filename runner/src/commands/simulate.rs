@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use fidelio_shared::schema::{Origin, RunMeta, Workload, read_document, write_json};
 use fidelio_shared::simulate::vidur::VidurSimulation;
 use fidelio_shared::simulate::{Simulation, SimulationCounts, SimulationError, VidurRecorder};
+use fidelio_shared::time::Nanos;
 use serde_json::{Map, Value, json};
 
 use crate::commands::{Context, measure, meta};
@@ -15,6 +16,9 @@ use crate::engine::FileRecorder;
 use crate::error::Hinted;
 use crate::latency::{self, LoadedModel};
 use crate::store::{DirFolder, Kind, Slot, hash_directory, load_workload_dir};
+
+/// Half of what the simulator's clock holds.
+const LATEST_ARRIVAL: Nanos = Nanos(106 * 86_400 * 1_000_000_000);
 
 /// Simulates the workload in `workload_dir`; `profile` is the latency model's, for kinds that have one.
 /// The same inputs give the same bytes, so a complete run of the same id is reused.
@@ -30,6 +34,7 @@ pub fn simulate(
 ) -> anyhow::Result<PathBuf> {
     let (_, workload) = load_workload_dir(workload_dir)
         .with_context(|| format!("reading the workload `{}`", workload_dir.display()))?;
+    check_workload(experiment, &workload)?;
     let loaded = latency::load(experiment, profile).context("loading the latency model")?;
     let id = Kind::SimRun.id(&json!({
         "workload": workload.sha256(),
@@ -78,11 +83,33 @@ pub fn usual_profile(context: &Context, experiment: &Experiment) -> Option<PathB
     }
 }
 
+/// What of a workload the simulator could not take.
+fn check_workload(experiment: &Experiment, workload: &Workload) -> anyhow::Result<()> {
+    let last = workload.rows.last().map_or(Nanos::ZERO, |row| row.arrival);
+    if last > LATEST_ARRIVAL {
+        let problem = format!("the last request arrives after {:.0} days", last.as_secs_f64() / 86_400.0);
+        return Err(Hinted::new(problem, "the simulator's clock holds 213 days: raise the rate").into());
+    }
+    let block_size = experiment.scheduler.block_size;
+    let piece = workload.prefixes.as_ref().map(|prefixes| prefixes.block_tokens);
+    match piece.filter(|piece| experiment.scheduler.enable_prefix_caching && !piece.is_multiple_of(block_size)) {
+        Some(piece) => {
+            let problem =
+                format!("prompts are hashed in pieces of {piece} tokens, no multiple of the block size {block_size}");
+            Err(Hinted::new(problem, "choose another `scheduler.block_size`, or no prefix caching").into())
+        }
+        None => Ok(()),
+    }
+}
+
 fn begun(experiment: &Experiment, id: &str, workload_dir: &Path, workload: &Workload, loaded: &LoadedModel) -> RunMeta {
     let kind = experiment.latency.kind;
     let mut run = meta::begun("vidur", id, experiment);
     run.workload_dir = Some(workload_dir.display().to_string());
     // A roofline has no profile; what it predicts from is in `params`.
+    if kind != LatencyKind::Roofline {
+        run.inputs.insert("profile".to_owned(), loaded.sha256.clone());
+    }
     let root = loaded.profile.as_ref().map_or_else(|| kind.name().to_owned(), |dir| dir.display().to_string());
     run.profiling_root = Some(root);
     let measured_host =
@@ -93,7 +120,9 @@ fn begun(experiment: &Experiment, id: &str, workload_dir: &Path, workload: &Work
         "latency_model": if measured_host { format!("{} with host overhead", kind.name()) } else { kind.name().to_owned() },
     }));
     run.inputs.insert("workload".to_owned(), workload.sha256());
-    run.inputs.insert("profile".to_owned(), loaded.sha256.clone());
+    if let Some(device) = &experiment.hardware.device {
+        run.hardware = Some(json!({ "device": device.name, "hardware_id": experiment.hardware.name }));
+    }
     run
 }
 
@@ -110,6 +139,7 @@ fn native(
         Ok(counts) => Ok(results(&counts)),
         Err(SimulationError::Settings(problem)) => Err(impossible(&problem)),
         Err(SimulationError::Stalled(problem)) => Err(Hinted::new(problem, "change `scheduler.…`").into()),
+        Err(SimulationError::Timeless(problem)) => Err(Hinted::new(problem, "look at the profile").into()),
         Err(SimulationError::Recorder(error)) => Err(error.into()),
     }
 }
@@ -133,7 +163,9 @@ fn as_vidur(
     };
     let mut adapter = VidurRecorder::new(workload, recorder);
     let requests = adapter.requests();
-    let run = simulation.run(&requests, &mut adapter).map_err(|problem| impossible(&problem))?;
+    let run = simulation.run(&requests, &mut adapter).map_err(|problem| {
+        Hinted::new(format!("the run is impossible: {problem}"), "look at the profile and at `scheduler.…`")
+    })?;
     if run.num_stalled > 0 {
         let problem =
             format!("{} requests wait for KV blocks that nothing will free, as they would in Vidur", run.num_stalled);

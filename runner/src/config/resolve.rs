@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fidelio_shared::serving::SchedulerConfig;
 use fidelio_shared::serving::memory::{VllmMemory, vllm_blocks};
+use fidelio_shared::serving::{Policy, SchedulerConfig};
 use fidelio_shared::workload::WorkloadSpec;
 use serde::Deserialize;
 use serde_json::Map;
@@ -88,6 +88,7 @@ pub fn resolve(request: &ConfigRequest) -> Result<Experiment, ConfigError> {
     }
     fill(&mut merged);
     let mut settings = read_settings(&merged)?;
+    check_simulation(&settings, &|key, problem| ConfigError::new(merged.place(key), problem).at_key(key))?;
     derive(&mut settings, &merged)?;
     check(&settings, &merged)?;
     let Settings {
@@ -220,7 +221,6 @@ fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigError> {
         found
     })?;
     settings.scheduler.check().map_err(|problem| fail("scheduler", problem))?;
-    check_simulation(settings, &fail)?;
     let longest = settings.model.config.as_ref().and_then(|config| config.get("max_position_embeddings")?.as_u64());
     if let Some(longest) = longest.filter(|longest| u64::from(settings.scheduler.max_model_len) > *longest) {
         let problem = format!("{} is more than the model's {longest} positions", settings.scheduler.max_model_len);
@@ -275,6 +275,10 @@ fn derive(settings: &mut Settings, merged: &Merged) -> Result<(), ConfigError> {
     if scheduler.num_blocks > 0 {
         return Ok(());
     }
+    if settings.simulation.clock == Clock::Vidur {
+        let hint = "say how many: Vidur's planner counts otherwise than vLLM, from which ours are derived";
+        return Err(fail("scheduler.num_blocks", "is missing".to_owned()).with_hint(hint));
+    }
     let Some(device) = &settings.hardware.device else {
         let hint = "say how many, or choose hardware with a known memory (`fidelio configs hardware`)";
         return Err(fail("scheduler.num_blocks", "is missing".to_owned()).with_hint(hint));
@@ -289,7 +293,9 @@ fn derive(settings: &mut Settings, merged: &Merged) -> Result<(), ConfigError> {
     let plan = model_shape(&settings.model, &settings.cluster)
         .and_then(|shape| vllm_blocks(&shape, &memory, scheduler.block_size))
         .map_err(|problem| fail("scheduler.num_blocks", format!("cannot be derived from memory: {problem}")))?;
-    scheduler.num_blocks = plan.num_blocks;
+    // vLLM keeps one block for itself.
+    let kept = u32::from(scheduler.policy == Policy::VllmV1 && plan.num_blocks > 1);
+    scheduler.num_blocks = plan.num_blocks - kept;
     Ok(())
 }
 
@@ -310,6 +316,18 @@ fn check_simulation(settings: &Settings, fail: &impl Fn(&str, String) -> ConfigE
     if settings.simulation.clock == Clock::Vidur && !has_formula {
         let hint = "Vidur's numbers come from its formula: `latency=vidur-tables` or `latency=operations`";
         return Err(fail("simulation.clock", "`vidur` does not go with this latency model".to_owned()).with_hint(hint));
+    }
+    let scheduler = &settings.scheduler;
+    if settings.simulation.clock == Clock::Vidur && scheduler.policy == Policy::VllmV1 {
+        let hint = "its schedulers are `vidur_vllm`, `sarathi`, `orca`, `faster_transformer` and `lightllm`";
+        return Err(fail("scheduler.policy", "Vidur has no `vllm_v1`".to_owned()).with_hint(hint));
+    }
+    if settings.simulation.clock == Clock::Vidur && settings.latency.host_us > 0.0 {
+        return Err(fail("latency.host_us", "does not go with `simulation.clock=vidur`".to_owned()));
+    }
+    let share = settings.hardware.gpu_memory_utilization;
+    if !(share > 0.0 && share <= 1.0) {
+        return Err(fail("hardware.gpu_memory_utilization", format!("{share} is not above 0 and at most 1")));
     }
     let has_stages = has_formula || settings.latency.kind == LatencyKind::Roofline;
     if !has_stages && (cluster.tensor_parallel, cluster.pipeline_parallel) != (1, 1) {

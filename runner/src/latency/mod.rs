@@ -186,7 +186,10 @@ fn vidur_model(experiment: &Experiment, tables: VidurTables) -> anyhow::Result<V
         has_host_overhead: experiment.latency.host_overhead,
     };
     VidurModel::new(vidur, tables).map_err(|problem| {
-        let hint = "without tables of host operations, `latency.host_overhead=false`";
+        let hint = match problem.contains("schedule") {
+            true => "without tables of host operations, `latency.host_overhead=false`",
+            false => "a table is `<operation>.csv` with its sizes and `time_ms`",
+        };
         Hinted::new(format!("the latency tables do not suffice: {problem}"), hint).into()
     })
 }

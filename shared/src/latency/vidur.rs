@@ -156,7 +156,7 @@ impl VidurModel {
             by_tokens.before_attention + attn_decode_ms + attn_prefill_ms + tensor_parallel_ms + by_tokens.input_norm;
         let mlp = by_tokens.mlp + tensor_parallel_ms + by_tokens.post_norm;
         let block = attention + mlp + by_tokens.add;
-        let stage_ms = block * f64::from(shape.num_layers / shape.num_stages);
+        let stage_ms = block * f64::from(shape.stage_layers(stage));
         let model_s = (stage_ms + pipeline_ms) * 0.001;
         VidurTime {
             attn_decode_ms,
@@ -172,6 +172,11 @@ impl VidurModel {
 }
 
 impl VidurShape {
+    /// Layers of a stage: the first stages take what does not divide. Vidur asks that it divides.
+    fn stage_layers(&self, stage: u32) -> u32 {
+        self.num_layers / self.num_stages + u32::from(stage < self.num_layers % self.num_stages)
+    }
+
     fn overhead(&self, fraction: f64, num_seqs: u64) -> f64 {
         if self.is_grouped_query && num_seqs > 1 { fraction } else { 0.0 }
     }

@@ -32,7 +32,7 @@ const BY_SEQUENCES: [&str; 5] =
     ["schedule", "sampler_e2e", "prepare_inputs_e2e", "process_model_outputs", "ray_comm_time"];
 
 /// Longest table taken, in entries of one curve: no batch has more tokens.
-const MAX_KEY: u64 = 1 << 22;
+const MAX_KEY: u64 = 1 << 18;
 
 /// A curve over whole numbers; what was not tabulated is NaN.
 #[derive(Clone, Debug, Default)]
@@ -62,6 +62,22 @@ impl Curve {
             Some(value) if !value.is_nan() => (*value, self.covered[key]),
             _ => (self.nearest(key), false),
         }
+    }
+
+    /// Fills what was not tabulated, once, so that no look-up has to search.
+    fn fill(&mut self) {
+        let mut above = f64::NAN;
+        for value in self.values.iter_mut().rev() {
+            if value.is_nan() {
+                *value = above;
+            }
+            above = *value;
+        }
+    }
+
+    /// It has an entry of its own, not only filled ones.
+    fn is_known(&self) -> bool {
+        self.covered.iter().any(|covered| *covered)
     }
 
     fn nearest(&self, key: usize) -> f64 {
@@ -153,6 +169,9 @@ impl VidurTables {
         self.before_attention = Curve::sum(&[&self.by_tokens[0], &self.by_tokens[1], &self.by_tokens[2]]);
         self.mlp = Curve::sum(&[&self.by_tokens[4], &self.by_tokens[5], &self.by_tokens[6]]);
         self.host = Curve::sum(&self.by_sequences.each_ref());
+        let grids = self.attn_prefill.iter_mut().chain(&mut self.attn_decode);
+        grids.chain([&mut self.before_attention, &mut self.mlp, &mut self.host]).for_each(Curve::fill);
+        self.by_tokens.iter_mut().for_each(Curve::fill);
     }
 
     /// Tabulates predictors over every batch within `limits`.
@@ -252,6 +271,9 @@ impl VidurTables {
         }
         names.extend(self.attn_prefill.is_empty().then_some("attn_prefill"));
         names.extend(self.attn_decode.is_empty().then_some("attn_decode"));
+        if names.is_empty() && !(self.before_attention.is_known() && self.mlp.is_known()) {
+            return Err("two tables that are added have no number of tokens in common".to_owned());
+        }
         match names.is_empty() {
             true => Ok(()),
             false => Err(format!("no table of `{}`", names.join("`, `"))),

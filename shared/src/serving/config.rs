@@ -157,17 +157,32 @@ impl SchedulerConfig {
                         `max_in_flight` 1"
                 .to_owned());
         }
-        if self.max_in_flight > self.max_num_seqs {
+        if self.num_stages() > self.max_num_seqs {
             return Err(format!(
                 "`max_num_seqs` {} must be at least the {} pipeline stages, so that every stage has a sequence",
-                self.max_num_seqs, self.max_in_flight
+                self.max_num_seqs,
+                self.num_stages()
             ));
         }
+        self.check_sizes()?;
         if self.async_scheduling && (self.policy != Policy::VllmV1 || self.max_in_flight != 2) {
             return Err("`async_scheduling` goes with the policy `vllm_v1` and `max_in_flight` 2".to_owned());
         }
         if self.enable_prefix_caching && self.policy != Policy::VllmV1 {
             return Err("`enable_prefix_caching` goes with the policy `vllm_v1`".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Sizes that memory or a counter could not hold.
+    fn check_sizes(&self) -> Result<(), String> {
+        let most_blocks = if self.enable_prefix_caching { 1 << 26 } else { 1 << 30 };
+        let limits = [("block_size", self.block_size, 1 << 16), ("num_blocks", self.num_blocks, most_blocks)];
+        if let Some((name, value, most)) = limits.into_iter().find(|(_, value, most)| value > most) {
+            return Err(format!("`{name}` {value} must be at most {most}"));
+        }
+        if self.policy.reserves_longest() && self.blocks_of_longest() == 0 {
+            return Err("`max_model_len` must fill at least one block, as Vidur rounds down".to_owned());
         }
         Ok(())
     }

@@ -59,29 +59,30 @@ impl Router {
         Router { policy: config.router, imbalance: config.imbalance, next: 0, stream: Stream::new(seed, "router") }
     }
 
-    /// The index of the replica that serves `request`.
-    pub fn choose<T: Copy + PartialOrd>(
+    /// The index of the replica, of `count`, that serves `request`.
+    pub fn choose<'r, T: Copy + PartialOrd + 'r>(
         &mut self,
-        replicas: &[&Replica<T>],
+        count: usize,
+        replica: impl Fn(usize) -> &'r Replica<T>,
         request: &Request<T>,
         prefix: PromptPrefix<'_>,
     ) -> usize {
-        let indices = 0..replicas.len();
-        let busy = |index: &usize| replicas[*index].num_outstanding();
+        let indices = 0..count;
+        let busy = |index: &usize| replica(*index).num_outstanding();
         match self.policy {
             RouterPolicy::RoundRobin => {
-                let index = self.next % replicas.len();
+                let index = self.next % count;
                 self.next += 1;
                 index
             }
             RouterPolicy::LeastOutstanding => indices.min_by_key(busy).unwrap_or(0),
-            RouterPolicy::Random => self.stream.below(replicas.len() as u64) as usize,
+            RouterPolicy::Random => self.stream.below(count as u64) as usize,
             RouterPolicy::PrefixAware => {
-                let limit = indices.clone().map(|index| busy(&index)).min().unwrap_or(0) + self.imbalance;
+                let limit = indices.clone().map(|index| busy(&index)).min().unwrap_or(0).saturating_add(self.imbalance);
                 indices
                     .filter(|index| busy(index) <= limit)
                     .min_by_key(|index| {
-                        (std::cmp::Reverse(replicas[*index].cached_tokens(request, prefix)), busy(index))
+                        (std::cmp::Reverse(replica(*index).cached_tokens(request, prefix)), busy(index))
                     })
                     .unwrap_or(0)
             }

@@ -115,6 +115,8 @@ pub(super) struct Sequence<T> {
     pub num_prefill: u32,
     /// Batches out that will give a token: each stands for one not yet known.
     pub num_placeholders: u32,
+    /// Output tokens told: a restart that forgot some must not tell them again.
+    pub num_told: u32,
     /// Batches out with a share of it.
     pub num_out: u32,
     pub num_blocks: u32,
@@ -134,6 +136,7 @@ impl<T: Copy> Sequence<T> {
             num_computed: 0,
             num_prefill: request.num_prefill_tokens,
             num_placeholders: 0,
+            num_told: 0,
             num_out: 0,
             num_blocks: 0,
             num_preemptions: 0,
@@ -184,7 +187,7 @@ impl<T: Copy> Sequence<T> {
         self.num_out += 1;
     }
 
-    /// A share is computed at `now`; the index of the output token it gave, if any.
+    /// A share is computed at `now`; the index of the new output token it gave, if any.
     pub fn receive(&mut self, emits_token: bool, now: T) -> Option<u32> {
         self.num_out -= 1;
         if !emits_token {
@@ -197,7 +200,11 @@ impl<T: Copy> Sequence<T> {
             self.num_prefill = self.num_known;
         }
         self.first_token.get_or_insert(now);
-        self.num_output().checked_sub(1)
+        if self.num_output() <= self.num_told {
+            return None;
+        }
+        self.num_told = self.num_output();
+        Some(self.num_told - 1)
     }
 
     /// Starts over: everything known is computed again. `forget` keeps only what was computed as the

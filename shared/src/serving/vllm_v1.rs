@@ -10,8 +10,8 @@ pub fn schedule<T: Copy + PartialOrd>(replica: &mut Replica<T>, step: &mut Step<
     while let Some(slot) = replica.running.get(index).copied()
         && step.budget > 0
     {
-        if is_due(replica, slot) {
-            schedule_running(replica, slot, step);
+        if is_due(replica, slot) && !schedule_running(replica, slot, step) {
+            return;
         }
         // A sequence that gave way left `running`; the next one, if any, has its place.
         index += usize::from(replica.running.get(index) == Some(&slot));
@@ -28,24 +28,26 @@ fn is_due<T: Copy + PartialOrd>(replica: &Replica<T>, slot: u32) -> bool {
     if replica.config.async_scheduling { !sequence.needs_no_more() } else { sequence.num_out == 0 }
 }
 
-/// Gives a running sequence its share of the step, preempting later ones until its blocks fit.
-fn schedule_running<T: Copy + PartialOrd>(replica: &mut Replica<T>, slot: u32, step: &mut Step<T>) {
+/// Gives a running sequence its share of the step, preempting later ones until its blocks fit. `false` when it
+/// waits for blocks of a batch that is out: then nobody behind it may take the free ones.
+fn schedule_running<T: Copy + PartialOrd>(replica: &mut Replica<T>, slot: u32, step: &mut Step<T>) -> bool {
     let num_tokens = replica.share(slot, step.budget);
     let needed = replica.blocks_needed(slot, num_tokens);
     while needed > replica.kv.free() {
-        let Some(victim) = replica.running.back().copied() else { return };
+        let Some(victim) = replica.running.back().copied() else { return true };
         // Scheduled asynchronously, what is out lands before its blocks are written again. With several stages it
         // still needs them: wait for it, rather than give way to a later sequence, which could go on for ever.
         if !replica.config.async_scheduling && replica.sequence(victim).num_out > 0 {
-            return;
+            return false;
         }
         replica.running.pop_back();
         replica.evict(victim, step);
         if victim == slot {
-            return;
+            return true;
         }
     }
     replica.place(slot, num_tokens, needed, step);
+    true
 }
 
 /// Takes the first waiting sequence in, if blocks and budget allow.

@@ -66,10 +66,14 @@ impl<M: LatencyModel> Simulation<'_, M> {
     ) -> Result<SimulationCounts, SimulationError<R::Error>> {
         let mut driver = Driver::new(self, recorder).map_err(SimulationError::Settings)?;
         driver.drive(requests).map_err(SimulationError::Recorder)?;
+        if let Some(problem) = driver.timeless {
+            return Err(SimulationError::Timeless(problem));
+        }
         match driver.engines.iter().all(|engine| engine.replica.is_idle()) {
             true => Ok(driver.counts),
             false => Err(SimulationError::Stalled(
-                "requests wait for KV blocks that nothing will free: raise `num_blocks` or lower `watermark_permille`"
+                "requests wait for KV blocks that nothing will free: raise `num_blocks`, lower `watermark_permille`, or \
+                 leave Vidur's oddities out"
                     .to_owned(),
             )),
         }
@@ -116,7 +120,10 @@ struct Flight {
     batch: Batch,
     shape: BatchShape,
     load: Load,
-    start: Ticks,
+    /// When it was chosen, and when its first stage began: later, when scheduled asynchronously.
+    chosen: Ticks,
+    begun: Ticks,
+    /// Host time that nothing hid.
     host: Ticks,
 }
 
@@ -128,6 +135,10 @@ struct Driver<'a, M, R> {
     /// Ends of stages: `(time, sequence, replica, stage)`.
     ends: BinaryHeap<Reverse<(Ticks, u64, u32, u32)>>,
     num_events: u64,
+    /// Why the run cannot go on.
+    timeless: Option<String>,
+    /// Replicas that may have something to start, each once.
+    touched: Vec<usize>,
     outcome: StepOutcome<Ticks>,
     counts: SimulationCounts,
 }
@@ -155,6 +166,8 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
             engines: (0..simulation.cluster.num_replicas).map(|_| engine()).collect(),
             ends: BinaryHeap::new(),
             num_events: 0,
+            timeless: None,
+            touched: Vec::new(),
             outcome: StepOutcome::default(),
             counts: SimulationCounts::default(),
         })
@@ -166,6 +179,9 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
             let next_arrival = arrivals.peek().map(|(time, ..)| *time);
             let next_end = self.ends.peek().map(|Reverse((time, ..))| *time);
             let Some(now) = next_arrival.into_iter().chain(next_end).min() else { return Ok(()) };
+            if self.timeless.is_some() {
+                return Ok(());
+            }
             while let Some((_, request, prefix)) = arrivals.next_if(|(time, ..)| *time == now) {
                 self.arrive(request, prefix, now)?;
             }
@@ -175,10 +191,11 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
                 self.ends.pop();
                 self.end_stage(replica as usize, stage as usize, now)?;
             }
-            for index in 0..self.engines.len() {
-                if std::mem::take(&mut self.engines[index].is_touched) {
-                    self.start(index, now);
-                }
+            // Replicas in order, whatever touched them.
+            self.touched.sort_unstable();
+            for index in std::mem::take(&mut self.touched) {
+                self.engines[index].is_touched = false;
+                self.start(index, now);
             }
         }
     }
@@ -187,15 +204,14 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
         let on_our_clock = request.with_arrival(now);
         let index = match self.engines.len() {
             1 => 0,
-            _ => {
-                let replicas: Vec<&Replica<Ticks>> = self.engines.iter().map(|engine| &engine.replica).collect();
-                self.router.choose(&replicas, &on_our_clock, prefix)
-            }
+            count => self.router.choose(count, |index| &self.engines[index].replica, &on_our_clock, prefix),
         };
         let engine = &mut self.engines[index];
         // Scheduled asynchronously, an engine that computes looks at its queue when a batch comes back.
         let is_blocked = self.simulation.scheduler.async_scheduling && engine.stages[0].busy.is_some();
-        engine.is_touched |= !is_blocked;
+        if !is_blocked && !std::mem::replace(&mut engine.is_touched, true) {
+            self.touched.push(index);
+        }
         match engine.replica.admit_known(on_our_clock, prefix) {
             Some(unserved) => self.recorder.finished(unserved.row(&request)),
             None => Ok(()),
@@ -204,7 +220,9 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
 
     fn end_stage(&mut self, replica: usize, stage: usize, now: Ticks) -> Result<(), R::Error> {
         let engine = &mut self.engines[replica];
-        engine.is_touched = true;
+        if !std::mem::replace(&mut engine.is_touched, true) {
+            self.touched.push(replica);
+        }
         let place = engine.stages[stage].busy.take().expect("a stage that ends was busy");
         if let Some(next) = engine.stages.get_mut(stage + 1) {
             next.queue.push_back(place);
@@ -225,7 +243,7 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
         for served in &self.outcome.finished {
             self.recorder.finished(served.row(Ticks::to_nanos))?;
         }
-        let (start, end) = (flight.start.to_nanos(), now.to_nanos());
+        let (start, end) = (flight.begun.to_nanos(), now.to_nanos());
         // Waiting for a later stage counts as the device's time.
         let device = (end - start).saturating_sub(flight.host.to_nanos());
         let row = step_row(flight.batch.id, &flight.shape, flight.load, start, end, device);
@@ -240,7 +258,7 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
             self.counts.num_steps += 1;
             self.counts.num_preemptions += batch.preempted.len() as u64;
             let (shape, load) = (batch.shape(), engine.replica.load());
-            engine.launch(Flight { batch, shape, load, start: now, host: Ticks::default() });
+            engine.launch(Flight { batch, shape, load, chosen: now, begun: now, host: Ticks::default() });
         }
         for (number, stage) in engine.stages.iter_mut().enumerate() {
             if stage.busy.is_none()
@@ -248,9 +266,19 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
             {
                 let flight = engine.flights[place].as_mut().expect("a batch is kept until it ends");
                 let time = self.simulation.model.stage_time(&flight.shape, number as u32);
-                flight.host = flight.host + time.host;
+                if time.host + time.device == Ticks::default() {
+                    let tokens = flight.shape.num_tokens();
+                    self.timeless = Some(format!("the latency model gives a batch of {tokens} tokens no time"));
+                }
+                // Scheduled asynchronously, the host's part began while the batch before was computed.
+                let prepared = if number == 0 { flight.chosen + time.host } else { now + time.host };
+                let device_start = now.max(prepared);
+                if number == 0 {
+                    flight.begun = now;
+                }
+                flight.host = flight.host + Ticks(device_start.0 - now.0);
                 self.counts.steps_out_of_profile += u64::from(!time.is_covered && number == 0);
-                self.ends.push(Reverse((now + time.host + time.device, self.num_events, index as u32, number as u32)));
+                self.ends.push(Reverse((device_start + time.device, self.num_events, index as u32, number as u32)));
                 self.num_events += 1;
                 stage.busy = Some(place);
             }

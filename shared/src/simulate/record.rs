@@ -72,6 +72,8 @@ pub enum SimulationError<E> {
     Settings(String),
     /// Requests wait and nothing will ever make room for them.
     Stalled(String),
+    /// The latency model gives a step no time at all.
+    Timeless(String),
     /// The recorder failed.
     Recorder(E),
 }

@@ -10,7 +10,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use crate::latency::{BatchShape, VidurModel, VidurTime};
 use crate::serving::{
     Batch, ClusterConfig, PromptPrefix, Replica, Request, RequestId, Router, SchedulerConfig, Served, StepOutcome,
-    Unserved,
+    TokenEvent, Unserved,
 };
 
 /// What happened, for who wants to compare it with Vidur's own records.
@@ -74,6 +74,8 @@ pub struct FinishedBatch {
     pub completed: Option<f64>,
     /// What was in it.
     pub batch: Batch,
+    /// Output tokens it gave.
+    pub tokens: Vec<TokenEvent<f64>>,
     /// KV blocks held after it was formed.
     pub num_blocks: u32,
     /// Requests that waited after it was formed.
@@ -102,8 +104,8 @@ pub struct StageRun {
 /// What Vidur keeps of a request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct VidurRequest {
-    /// Why no replica ever takes it. Vidur has no such answer: it stops, or waits for ever.
-    pub refusal: Option<String>,
+    /// Why no replica serves it. Vidur has no such answer: it stops, or waits for ever.
+    pub unserved: Option<Unserved>,
     /// It arrived before the run ended.
     pub has_arrived: bool,
     /// When it was first in a batch, s.
@@ -160,10 +162,13 @@ impl VidurSimulation<'_> {
     /// Runs `requests`, numbered `0..N-1` in order.
     ///
     /// # Errors
-    /// Impossible settings.
+    /// Impossible settings, or a stage that would take no time or less.
     pub fn run(&self, requests: &[Request<f64>], observer: &mut impl Observer) -> Result<VidurRun, String> {
         let mut driver = Driver::new(self, requests, observer)?;
         let is_cut = driver.drive();
+        if let Some(problem) = driver.impossible.take() {
+            return Err(problem);
+        }
         let num_stalled = match is_cut {
             true => 0,
             false => driver.requests.iter().filter(|request| request.is_stalled()).count() as u32,
@@ -208,6 +213,8 @@ struct Driver<'a, O> {
     outcome: StepOutcome<f64>,
     now: f64,
     num_uncovered: u64,
+    /// Why the run cannot go on.
+    impossible: Option<String>,
 }
 
 impl<'a, O: Observer> Driver<'a, O> {
@@ -218,7 +225,7 @@ impl<'a, O: Observer> Driver<'a, O> {
     ) -> Result<Self, String> {
         let config = simulation.scheduler;
         let replica = Replica::new(config)?;
-        let stages = || (0..config.max_in_flight).map(|_| Stage::default()).collect();
+        let stages = || (0..config.num_stages()).map(|_| Stage::default()).collect();
         let engine = |_| Engine { replica: replica.clone(), stages: stages() };
         let of = |request: &Request<f64>| VidurRequest {
             num_prefill_tokens: request.num_prefill_tokens,
@@ -240,6 +247,7 @@ impl<'a, O: Observer> Driver<'a, O> {
             outcome: StepOutcome::default(),
             now: 0.0,
             num_uncovered: 0,
+            impossible: None,
         };
         for request in asked {
             driver.push(request.arrival, EventKind::RequestArrival(request.id));
@@ -258,7 +266,7 @@ impl<'a, O: Observer> Driver<'a, O> {
             self.now = event.time;
             self.observer.event(&event);
             self.handle(event.time, event.kind);
-            if self.simulation.time_limit.is_some_and(|limit| event.time > limit) {
+            if self.impossible.is_some() || self.simulation.time_limit.is_some_and(|limit| event.time > limit) {
                 return true;
             }
         }
@@ -294,14 +302,13 @@ impl<'a, O: Observer> Driver<'a, O> {
             let index = match self.simulation.assigned {
                 Some(assigned) => assigned[id as usize] as usize,
                 None => {
-                    let replicas: Vec<&Replica<f64>> = self.engines.iter().map(|engine| &engine.replica).collect();
-                    self.router.choose(&replicas, &request, PromptPrefix::default())
+                    let count = self.engines.len();
+                    let replica = |index: usize| &self.engines[index].replica;
+                    self.router.choose(count, replica, &request, PromptPrefix::default())
                 }
             };
             hit[index] = true;
-            if let Some(Unserved { reason, .. }) = self.engines[index].replica.admit(request) {
-                self.requests[id as usize].refusal = Some(reason.unwrap_or_else(|| "asks for no token".to_owned()));
-            }
+            self.requests[id as usize].unserved = self.engines[index].replica.admit(request);
         }
         for (index, _) in hit.iter().enumerate().filter(|(_, hit)| **hit) {
             self.push(now, EventKind::ReplicaSchedule(index as u32));
@@ -322,8 +329,16 @@ impl<'a, O: Observer> Driver<'a, O> {
             }
             let (load, shape, id) = (engine.load(), batch.shape(), self.num_batches);
             let (num_blocks, num_waiting) = (load.kv_blocks_used, load.num_waiting);
-            let finished =
-                FinishedBatch { id, replica, scheduled: now, completed: None, batch, num_blocks, num_waiting };
+            let finished = FinishedBatch {
+                id,
+                replica,
+                scheduled: now,
+                completed: None,
+                batch,
+                tokens: Vec::new(),
+                num_blocks,
+                num_waiting,
+            };
             self.flights.push(Flight { finished, shape, time: VidurTime::default() });
             self.num_batches += 1;
             formed.push(id);
@@ -354,6 +369,10 @@ impl<'a, O: Observer> Driver<'a, O> {
             request.preempted += request.last_stage_end.map_or(0.0, |end| now - end);
         }
         self.num_uncovered += u64::from(!time.is_covered);
+        if !(time.total_s > 0.0 && time.total_s.is_finite()) {
+            let (tokens, seconds) = (flight.shape.num_tokens(), time.total_s);
+            self.impossible = Some(format!("the latency tables give a batch of {tokens} tokens {seconds} s"));
+        }
         let end = now + time.total_s;
         let shape = flight.shape;
         self.observer.stage(&StageRun { batch, replica, stage, shape, time, start: now, end });
@@ -387,6 +406,7 @@ impl<'a, O: Observer> Driver<'a, O> {
         let mut flight = self.flights.remove(index);
         flight.finished.completed = Some(now);
         self.engines[replica as usize].replica.end_step(&flight.finished.batch, now, &[], &mut self.outcome);
+        flight.finished.tokens.clone_from(&self.outcome.tokens);
         for item in &flight.finished.batch.items {
             let request = &mut self.requests[item.request_id as usize];
             let ends_prefill = !item.is_decode && item.emits_token;
@@ -410,7 +430,7 @@ impl<'a, O: Observer> Driver<'a, O> {
 
 impl VidurRequest {
     fn is_stalled(&self) -> bool {
-        self.completed.is_none() && self.refusal.is_none()
+        self.completed.is_none() && self.unserved.is_none()
     }
 
     fn set_prefill(&mut self, num_prefill_tokens: u32) {

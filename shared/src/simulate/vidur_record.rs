@@ -10,7 +10,9 @@ use crate::time::Nanos;
 pub struct VidurRecorder<'a, R: Recorder> {
     workload: &'a Workload,
     recorder: &'a mut R,
-    num_tokens: Vec<u32>,
+    /// When each request's first output token was there: later than Vidur's end of the prompt, where a restart forgot
+    /// a part of the prompt and "decoded" it.
+    first_tokens: Vec<Option<Nanos>>,
     counts: SimulationCounts,
     failure: Option<R::Error>,
 }
@@ -18,8 +20,8 @@ pub struct VidurRecorder<'a, R: Recorder> {
 impl<'a, R: Recorder> VidurRecorder<'a, R> {
     /// An observer of a run of `workload`.
     pub fn new(workload: &'a Workload, recorder: &'a mut R) -> Self {
-        let num_tokens = vec![0; workload.rows.len()];
-        VidurRecorder { workload, recorder, num_tokens, counts: SimulationCounts::default(), failure: None }
+        let first_tokens = vec![None; workload.rows.len()];
+        VidurRecorder { workload, recorder, first_tokens, counts: SimulationCounts::default(), failure: None }
     }
 
     /// The workload's requests on Vidur's clock.
@@ -49,13 +51,13 @@ impl<'a, R: Recorder> VidurRecorder<'a, R> {
                 num_decode_tokens: row.num_decode_tokens,
                 ..RequestRow::default()
             };
-            self.recorder.finished(match (&result.refusal, result.completed) {
-                (Some(reason), _) => {
-                    RequestRow { status: RequestStatus::Rejected, error_msg: Some(reason.clone()), ..asked }
+            self.recorder.finished(match (&result.unserved, result.completed) {
+                (Some(unserved), _) => {
+                    RequestRow { status: unserved.status, error_msg: unserved.reason.clone(), ..asked }
                 }
                 (None, Some(completed)) => RequestRow {
                     scheduled: result.scheduled.map(nanos),
-                    first_token: result.prefill_completed.map(nanos),
+                    first_token: self.first_tokens[id as usize],
                     completion: Some(nanos(completed)),
                     num_decode_tokens_actual: row.num_decode_tokens,
                     num_preemptions: Some(result.num_restarts),
@@ -74,10 +76,9 @@ impl<'a, R: Recorder> VidurRecorder<'a, R> {
 
     fn record(&mut self, finished: &FinishedBatch, completed: f64) -> Result<(), R::Error> {
         let time = nanos(completed);
-        for item in finished.batch.items.iter().filter(|item| item.emits_token) {
-            let index = &mut self.num_tokens[item.request_id as usize];
-            self.recorder.token(TokenEvent { request_id: item.request_id, index: *index, time }, None)?;
-            *index += 1;
+        for token in &finished.tokens {
+            self.first_tokens[token.request_id as usize].get_or_insert(time);
+            self.recorder.token(TokenEvent { request_id: token.request_id, index: token.index, time }, None)?;
         }
         let load = Load { kv_blocks_used: finished.num_blocks, num_running: 0, num_waiting: finished.num_waiting };
         let (start, shape) = (nanos(finished.scheduled), finished.batch.shape());
@@ -87,7 +88,7 @@ impl<'a, R: Recorder> VidurRecorder<'a, R> {
 }
 
 fn nanos(seconds: f64) -> Nanos {
-    Nanos::from_secs_f64(seconds).unwrap_or(Nanos(u64::MAX))
+    Nanos::from_secs_f64(seconds).expect("a run in parity mode has finite times")
 }
 
 impl<R: Recorder> Observer for VidurRecorder<'_, R> {
