@@ -146,7 +146,6 @@ fn golden_g01_parity() -> Option<Prepared> {
             scheduler: &golden.scheduler,
             cluster: &golden.cluster,
             seed: 0,
-            assigned: None,
             model: &golden.model,
             time_limit: None,
             assigned: golden.assigned.as_deref(),
