@@ -34,7 +34,10 @@ fn main() {
 }
 
 fn print(row: &Row) {
-    let errors = |errors: &Errors| format!("{:.2}/{:.2}/{:.1}", errors.mean, errors.p95, errors.max);
+    // Where only a mean is recorded, the others are dashes.
+    let shown = |value: f64, digits: usize| if value.is_nan() { "-".to_owned() } else { format!("{value:.digits$}") };
+    let errors =
+        |errors: &Errors| format!("{}/{}/{}", shown(errors.mean, 2), shown(errors.p95, 2), shown(errors.max, 1));
     println!(
         "{:5} {:26} {:24} {:>10} {:>20} {:>20} {:>20} {:>20} {:6.2} {:6.2} {:8.1} {:8.0}{}",
         row.split.name(),
