@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn millis(model: &Roofline, shape: &BatchShape) -> f64 {
-        model.stage_time(shape, 0).device.0 as f64 / 1e6
+        model.stage_time(shape, 0).device.to_nanos().0 as f64 / 1e6
     }
 
     #[test]
