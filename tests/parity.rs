@@ -218,7 +218,7 @@ fn a_broken_tie_is_seen_on_the_grid() {
 
 /// A recorder that needs no tokens: the simulator may advance decodes together.
 #[derive(Default)]
-struct Untold(Log);
+pub struct Untold(pub Log);
 
 impl Recorder for Untold {
     type Error = Infallible;

@@ -1,37 +1,11 @@
 //! Native time against a golden: whole picoseconds and our own event order, the same schedulers and tables.
 
-use std::convert::Infallible;
-
-use fidelio_shared::schema::{RequestRow, StepRow, Workload, WorkloadRow};
-use fidelio_shared::serving::TokenEvent;
-use fidelio_shared::simulate::{Recorder, Simulation};
+use fidelio_shared::schema::{Workload, WorkloadRow};
+use fidelio_shared::simulate::Simulation;
 use fidelio_shared::time::Nanos;
 
 use super::folder::Golden;
-
-struct Rows(Vec<Option<RequestRow>>);
-
-impl Recorder for Rows {
-    type Error = Infallible;
-
-    fn wants_tokens(&self) -> bool {
-        false
-    }
-
-    fn token(&mut self, _: TokenEvent, _: Option<u32>) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn finished(&mut self, row: RequestRow) -> Result<(), Infallible> {
-        let id = row.request_id as usize;
-        self.0[id] = Some(row);
-        Ok(())
-    }
-
-    fn step(&mut self, _: StepRow) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
+use crate::parity::Untold;
 
 /// The largest difference of a request's scheduled, first token and completion times from Vidur's, in
 /// nanoseconds, over the requests Vidur completed, and how many requests differ by more than a microsecond.
@@ -49,12 +23,14 @@ pub fn worst_difference(golden: &Golden) -> (u64, usize) {
     }
     let simulation =
         Simulation { scheduler: &golden.scheduler, cluster: &golden.cluster, seed: 0, model: &golden.model };
-    let mut ours = Rows(vec![None; rows.len()]);
+    let mut ours = Untold::default();
     simulation.run(&Workload { rows, prefixes: None }, &mut ours).expect("possible settings");
     let recorded = golden.table("requests_out").expect("requests_out");
     let (mut worst, mut num_apart) = (0, 0);
-    for (id, row) in ours.0.iter().enumerate().filter(|(id, _)| recorded.text(*id, "completed") == "1") {
-        let row = row.as_ref().expect("every request ends");
+    for (id, row) in ours.0.rows.iter().map(|(id, row)| (*id as usize, row)) {
+        if recorded.text(id, "completed") != "1" {
+            continue;
+        }
         let times = [
             ("scheduled_at", row.scheduled),
             ("prefill_completed_at", row.first_token),
