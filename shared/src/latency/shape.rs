@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::latency::KV_GRANULARITY;
 use crate::serving::BatchItem;
 
 /// Sums over one batch. Attention work is counted in *pairs*: one query token reading one key.
@@ -16,7 +17,7 @@ pub struct BatchShape {
     /// Squares of the prefill items' tokens: `sum over items of n * n`.
     #[serde(default)]
     pub prefill_squares: u64,
-    /// Contexts of the prefill items, each rounded up to a multiple of 64 tokens, as Vidur merges them.
+    /// Contexts of the prefill items, each rounded up to a multiple of [`KV_GRANULARITY`], as Vidur merges them.
     #[serde(default)]
     pub prefill_context_rounded: u64,
     /// Decode items (one token each).
@@ -39,7 +40,7 @@ impl BatchShape {
             self.num_prefill_tokens += tokens;
             self.prefill_pairs += tokens * start + tokens * (tokens + 1) / 2;
             self.prefill_squares += tokens * tokens;
-            self.prefill_context_rounded += start.next_multiple_of(64);
+            self.prefill_context_rounded += start.next_multiple_of(KV_GRANULARITY as u64);
         }
         self.num_sampled += u64::from(item.emits_token);
     }
