@@ -2,6 +2,7 @@
 
 mod build;
 mod candle;
+pub mod cuda;
 mod executor;
 pub mod qwen3;
 mod recorder;

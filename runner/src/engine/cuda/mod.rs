@@ -1,0 +1,6 @@
+//! Qwen3 dense in bfloat16 on an NVIDIA GPU: our own kernels, cuBLASLt for large products, CUDA graphs.
+//! CUDA is loaded at run time, so this is in every build and needs no toolkit.
+
+mod libraries;
+
+pub use libraries::{CudaDevice, CudaUnavailable, LIBRARIES_VARIABLE, device, has_compiler, require};
