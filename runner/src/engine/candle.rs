@@ -1,25 +1,20 @@
 //! The executor of the CPU: places the blocks the serving core counts, runs the model, samples greedily.
 //! Knows no scheduler: which tokens of which sequence are computed is the batch's word.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
-use anyhow::{Context, anyhow, bail, ensure};
-use fidelio_shared::serving::{Batch, BatchItem, RequestId};
+use anyhow::{Context, anyhow, ensure};
+use fidelio_shared::serving::{Batch, RequestId};
 use fidelio_shared::time::Nanos;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::clock::{RunClock, since};
 use super::executor::{Executor, SampledToken, StepResult};
 use super::qwen3::{KvCache, LogitsWanted, OpTimes, Qwen3, SequenceShare};
-
-/// Longest sleep between two looks at the interrupt flag.
-const LONGEST_SLEEP: Duration = Duration::from_millis(20);
-
-/// The end of a wait is spun: a sleeping thread wakes up to about this much late.
-const SPIN: Duration = Duration::from_micros(150);
+use super::sequences::Sequences;
 
 /// Settings of a [`CandleExecutor`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,19 +43,10 @@ pub struct CandleExecutor {
     threads: ThreadPool,
     sampled_vocab_size: usize,
     stop_token_ids: Vec<u32>,
-    interrupted: Arc<AtomicBool>,
-    pool: KvPool,
-    tokens: HashMap<RequestId, Vec<u32>>,
+    sequences: Sequences,
     /// Logits of the last step, kept so that its memory is touched once.
     logits: Vec<f32>,
-    zero: Instant,
-}
-
-/// Hands out physical blocks. The serving core counts blocks, this says which.
-struct KvPool {
-    block_size: usize,
-    free: Vec<u32>,
-    tables: HashMap<RequestId, Vec<u32>>,
+    clock: RunClock,
 }
 
 impl CandleExecutor {
@@ -85,22 +71,20 @@ impl CandleExecutor {
             model,
             threads,
             stop_token_ids,
-            interrupted,
-            pool: KvPool { block_size, free: (0..num_blocks_u32).rev().collect(), tables: HashMap::new() },
-            tokens: HashMap::new(),
+            sequences: Sequences::new(num_blocks_u32, block_size),
             logits: Vec::new(),
-            zero: Instant::now(),
+            clock: RunClock::new(interrupted),
         })
     }
 
     /// Sets the clock to zero: the run begins now, after warm-up.
     pub fn start_clock(&mut self) {
-        self.zero = Instant::now();
+        self.clock.restart();
     }
 
     /// Blocks no sequence holds.
     pub fn num_free_blocks(&self) -> usize {
-        self.pool.free.len()
+        self.sequences.num_free_blocks()
     }
 
     /// The model it runs.
@@ -115,24 +99,13 @@ impl CandleExecutor {
         self.threads.install(|| timed(model, cache))
     }
 
-    /// The tokens an item computes, those unknown as token 0.
-    fn tokens_of(&self, item: &BatchItem) -> anyhow::Result<Vec<u32>> {
-        let known = self.tokens.get(&item.request_id);
-        let known = known.ok_or_else(|| anyhow!("request {} was never registered", item.request_id))?;
-        let positions = (item.start as usize)..(item.start as usize).saturating_add(item.num_tokens as usize);
-        Ok(positions.map(|position| known.get(position).copied().unwrap_or(0)).collect())
-    }
-
     fn compute(&mut self, batch: &Batch) -> anyhow::Result<Nanos> {
-        let mut tokens = Vec::with_capacity(batch.items.len());
-        for item in &batch.items {
-            ensure!(item.num_tokens > 0, "request {} has no token in the batch", item.request_id);
-            tokens.push(self.tokens_of(item)?);
-        }
+        let tokens: Vec<Vec<u32>> =
+            batch.items.iter().map(|item| self.sequences.tokens_of(item)).collect::<anyhow::Result<_>>()?;
         let shares = batch.items.iter().zip(&tokens).map(|(item, tokens)| SequenceShare {
             tokens,
             start: item.start as usize,
-            block_table: self.pool.table(item.request_id),
+            block_table: self.sequences.table(item.request_id),
             logits: if item.emits_token { LogitsWanted::Last } else { LogitsWanted::None },
         });
         let shares: Vec<SequenceShare<'_>> = shares.collect();
@@ -148,55 +121,30 @@ impl CandleExecutor {
         let rows = self.logits.par_chunks_exact(vocab_size);
         self.threads.install(|| rows.map(|row| argmax(&row[..self.sampled_vocab_size])).collect())
     }
-
-    /// Remembers that `token_id` follows the item's last token.
-    fn append(&mut self, item: &BatchItem, token_id: u32) {
-        let end = item.start as usize + item.num_tokens as usize;
-        if let Some(tokens) = self.tokens.get_mut(&item.request_id) {
-            if tokens.len() <= end {
-                tokens.resize(end + 1, 0);
-            }
-            tokens[end] = token_id;
-        }
-    }
 }
 
 impl Executor for CandleExecutor {
     fn now(&mut self) -> Nanos {
-        since(self.zero)
+        self.clock.now()
     }
 
     fn wait_until(&mut self, deadline: Nanos) {
-        while !self.interrupted.load(Ordering::Relaxed) {
-            let left = Duration::from_nanos(deadline.saturating_sub(self.now()).0);
-            if left.is_zero() {
-                return;
-            }
-            match left.checked_sub(SPIN) {
-                Some(sleep) if !sleep.is_zero() => std::thread::sleep(sleep.min(LONGEST_SLEEP)),
-                _ => std::hint::spin_loop(),
-            }
-        }
+        self.clock.wait_until(deadline);
     }
 
     fn register(&mut self, request_id: RequestId, prompt: &[u32]) {
-        self.tokens.insert(request_id, prompt.to_vec());
+        self.sequences.register(request_id, prompt);
     }
 
     fn execute(&mut self, batch: &Batch) -> anyhow::Result<StepResult> {
-        for request_id in &batch.preempted {
-            self.pool.free(*request_id);
-        }
-        for item in &batch.items {
-            self.pool.grow(item)?;
-        }
+        self.sequences.place(batch)?;
         let device = self.compute(batch).with_context(|| format!("computing batch {}", batch.id))?;
-        let mut result = StepResult { tokens: Vec::new(), device };
+        let mut result = StepResult { tokens: Vec::new(), device, phases: None };
         let emitting = batch.items.iter().filter(|item| item.emits_token);
         for (item, token_id) in emitting.zip(self.sample()) {
             let request_id = item.request_id;
             let token_id = token_id.ok_or_else(|| anyhow!("the logits of request {request_id} are not numbers"))?;
-            self.append(item, token_id);
+            self.sequences.append(item, token_id);
             let is_stop = self.stop_token_ids.contains(&token_id);
             result.tokens.push(SampledToken { request_id, token_id, is_stop });
         }
@@ -204,32 +152,7 @@ impl Executor for CandleExecutor {
     }
 
     fn release(&mut self, request_id: RequestId) {
-        self.pool.free(request_id);
-        self.tokens.remove(&request_id);
-    }
-}
-
-impl KvPool {
-    /// The blocks of a request in order; empty when it has none.
-    fn table(&self, request_id: RequestId) -> &[u32] {
-        self.tables.get(&request_id).map_or(&[], Vec::as_slice)
-    }
-
-    /// Gives the item's request the blocks it needs up to the item's last token.
-    fn grow(&mut self, item: &BatchItem) -> anyhow::Result<()> {
-        let tokens = (item.start as usize).saturating_add(item.num_tokens as usize);
-        let table = self.tables.entry(item.request_id).or_default();
-        let missing = tokens.div_ceil(self.block_size).saturating_sub(table.len());
-        if missing > self.free.len() {
-            let (request_id, free) = (item.request_id, self.free.len());
-            bail!("request {request_id} needs {missing} more KV blocks, {free} are free");
-        }
-        table.extend(self.free.drain(self.free.len() - missing..).rev());
-        Ok(())
-    }
-
-    fn free(&mut self, request_id: RequestId) {
-        self.free.extend(self.tables.remove(&request_id).into_iter().flatten());
+        self.sequences.release(request_id);
     }
 }
 
@@ -243,8 +166,4 @@ fn argmax(values: &[f32]) -> Option<u32> {
         }
     }
     best.filter(|_| largest.is_finite())
-}
-
-fn since(start: Instant) -> Nanos {
-    Nanos(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
 }

@@ -10,6 +10,21 @@ pub struct StepResult {
     pub tokens: Vec<SampledToken>,
     /// Time the device computed, a part of the time `execute` took; the rest is host time.
     pub device: Nanos,
+    /// What the host did meanwhile, where the executor tells.
+    pub phases: Option<HostPhases>,
+}
+
+/// What the host did in one step, in order. `launch` and `wait` overlap the device's time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostPhases {
+    /// Making the device's inputs.
+    pub prepare: Nanos,
+    /// Handing the work to the device.
+    pub launch: Nanos,
+    /// Waiting for the device.
+    pub wait: Nanos,
+    /// Taking the sampled tokens.
+    pub sample: Nanos,
 }
 
 /// One sampled token.

@@ -2,14 +2,16 @@
 
 mod build;
 mod candle;
+mod clock;
 pub mod cuda;
 mod executor;
 pub mod qwen3;
 mod recorder;
+mod sequences;
 
 pub use build::{executor, model_config, num_threads};
 pub use candle::{CandleExecutor, CandleOptions};
-pub use executor::{Executor, SampledToken, StepResult};
+pub use executor::{Executor, HostPhases, SampledToken, StepResult};
 pub use recorder::FileRecorder;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,23 @@
 //! Qwen3 dense in bfloat16 on an NVIDIA GPU: our own kernels, cuBLASLt for large products, CUDA graphs.
 //! CUDA is loaded at run time, so this is in every build and needs no toolkit.
 
+mod buckets;
+mod compile;
+mod device;
+mod error;
+mod executor;
+mod gemm;
+mod graphs;
+mod launch;
 mod libraries;
+mod memory;
+mod model;
+mod step;
+mod weights;
 
+pub use compile::{Compiled, KernelShape, compile_uncached};
+pub use error::GpuError;
+pub use executor::{CudaExecutor, CudaOptions};
 pub use libraries::{CudaDevice, CudaUnavailable, LIBRARIES_VARIABLE, device, has_compiler, require};
+pub use model::Path;
+pub use step::StepShape;

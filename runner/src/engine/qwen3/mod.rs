@@ -22,6 +22,7 @@ pub use operation::{OpName, OpTimes};
 pub use packed::{LogitsWanted, SequenceShare};
 pub use timing::AttentionWork;
 pub use weights::LoadFormat;
+pub(in crate::engine) use weights::WeightSource;
 
 /// What can be wrong with a model, its files or a batch given to it.
 #[derive(Debug, thiserror::Error)]

@@ -1,11 +1,13 @@
 //! Where weights come from: safetensors files (converted to f32) or random values by seed.
 //! Knows names and shapes only as they are asked for.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Tensor};
+use half::bf16;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -33,13 +35,13 @@ pub enum LoadFormat {
 const VALUES_PER_STREAM: usize = 1 << 16;
 
 /// An opened set of weights.
-pub(super) enum WeightSource {
+pub(in crate::engine) enum WeightSource {
     Dummy { seed: u64 },
     Files(Shards),
 }
 
 /// The mapped files of one model.
-pub(super) struct Shards {
+pub(in crate::engine) struct Shards {
     /// What names the whole set in errors: the single file, or the index.
     root: PathBuf,
     files: Vec<(PathBuf, MmapedSafetensors)>,
@@ -47,7 +49,7 @@ pub(super) struct Shards {
 }
 
 impl WeightSource {
-    pub(super) fn open(format: &LoadFormat) -> Result<Self, ModelError> {
+    pub(in crate::engine) fn open(format: &LoadFormat) -> Result<Self, ModelError> {
         match format {
             LoadFormat::Dummy { seed } => Ok(WeightSource::Dummy { seed: *seed }),
             LoadFormat::Safetensors { directory } => Shards::open(directory).map(WeightSource::Files),
@@ -65,6 +67,26 @@ impl WeightSource {
             }
             WeightSource::Files(shards) => shards.load(name, &[rows, columns]),
         }
+    }
+
+    /// Any tensor's bfloat16 values as the bytes a little-endian device holds: a matrix `[rows, columns]`, or a
+    /// norm's weight when `rows` is 1.
+    pub(in crate::engine) fn bf16_bytes(
+        &self,
+        name: &str,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Cow<'_, [u8]>, ModelError> {
+        let shape: &[usize] = if rows == 1 { &[columns] } else { &[rows, columns] };
+        let values = match self {
+            WeightSource::Dummy { .. } if rows == 1 => self.norm(name, columns)?,
+            WeightSource::Dummy { .. } => self.matrix(name, rows, columns)?.flatten_all()?.to_vec1()?,
+            WeightSource::Files(shards) => match shards.bf16_bytes(name, shape)? {
+                Some(bytes) => return Ok(Cow::Borrowed(bytes)),
+                None => shards.load(name, shape)?.flatten_all()?.to_vec1()?,
+            },
+        };
+        Ok(Cow::Owned(values.par_iter().flat_map_iter(|value| bf16::from_f32(*value).to_le_bytes()).collect()))
     }
 
     /// The matrices `parts` (name, rows) on top of each other: one `[sum of rows, columns]` matrix.
@@ -126,19 +148,39 @@ impl Shards {
     }
 
     fn load(&self, name: &str, expected: &[usize]) -> Result<Tensor, ModelError> {
-        let Some((path, file)) = self.file_of_tensor.get(name).and_then(|&index| self.files.get(index)) else {
-            let missing = ModelError::MissingTensor { tensor: name.to_owned(), expected: expected.to_vec() };
-            return Err(ModelError::in_file(&self.root, missing));
-        };
+        let (path, file) = self.file_of(name, expected)?;
         load_checked(file, name, expected).map_err(|error| ModelError::in_file(path, error))
+    }
+
+    /// The tensor's bytes as they lie in the file, if it is of bfloat16 already.
+    fn bf16_bytes(&self, name: &str, expected: &[usize]) -> Result<Option<&[u8]>, ModelError> {
+        let (path, file) = self.file_of(name, expected)?;
+        let found = || -> Result<Option<&[u8]>, ModelError> {
+            check_shape(file, name, expected)?;
+            let view = file.get(name)?;
+            Ok((DType::try_from(view.dtype())? == DType::BF16).then(|| view.data()))
+        };
+        found().map_err(|error| ModelError::in_file(path, error))
+    }
+
+    fn file_of(&self, name: &str, expected: &[usize]) -> Result<&(PathBuf, MmapedSafetensors), ModelError> {
+        self.file_of_tensor.get(name).and_then(|&index| self.files.get(index)).ok_or_else(|| {
+            let missing = ModelError::MissingTensor { tensor: name.to_owned(), expected: expected.to_vec() };
+            ModelError::in_file(&self.root, missing)
+        })
     }
 }
 
-fn load_checked(file: &MmapedSafetensors, name: &str, expected: &[usize]) -> Result<Tensor, ModelError> {
+fn check_shape(file: &MmapedSafetensors, name: &str, expected: &[usize]) -> Result<(), ModelError> {
     let found = file.get(name)?.shape().to_vec();
     if found != expected {
         return Err(ModelError::TensorShape { tensor: name.to_owned(), expected: expected.to_vec(), found });
     }
+    Ok(())
+}
+
+fn load_checked(file: &MmapedSafetensors, name: &str, expected: &[usize]) -> Result<Tensor, ModelError> {
+    check_shape(file, name, expected)?;
     let tensor = file.load(name, &Device::Cpu)?;
     match tensor.dtype() {
         DType::F32 | DType::F16 | DType::BF16 => Ok(tensor.to_dtype(DType::F32)?),
@@ -157,7 +199,8 @@ fn shard_names(index: &Path) -> Result<BTreeSet<String>, ModelError> {
     Ok(index.weight_map.into_values().collect())
 }
 
-/// `count` uniform values in `-half_width .. half_width`, the same on any number of threads.
+/// `count` uniform values in `-half_width .. half_width`, the same on any number of threads. All of them are
+/// bfloat16 values, so that engines of either precision hold the same weights.
 fn random_values(seed: u64, name: &str, count: usize, half_width: f32) -> Vec<f32> {
     let mut hash = Sha256::new();
     hash.update(seed.to_le_bytes());
@@ -172,7 +215,8 @@ fn random_values(seed: u64, name: &str, count: usize, half_width: f32) -> Vec<f3
         for four in piece.chunks_mut(4) {
             let bits = random.next_u64();
             for (lane, value) in four.iter_mut().enumerate() {
-                *value = (f32::from((bits >> (16 * lane)) as u16) - 32767.5) * step;
+                let exact = (f32::from((bits >> (16 * lane)) as u16) - 32767.5) * step;
+                *value = bf16::from_f32(exact).to_f32();
             }
         }
     });
