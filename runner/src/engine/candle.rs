@@ -1,19 +1,24 @@
 //! The executor of the CPU: places the blocks the serving core counts, runs the model, samples greedily.
 //! Knows no scheduler: which tokens of which sequence are computed is the batch's word.
 
+mod operations;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
-use fidelio_shared::serving::{Batch, BatchItem, RequestId};
+use fidelio_shared::serving::{Batch, BatchItem, RequestId, SchedulerConfig};
 use fidelio_shared::time::Nanos;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use serde_json::{Value, json};
 
-use super::executor::{Executor, SampledToken, StepResult};
+use super::executor::{Engine, Executor, SampledToken, StepResult};
+use super::operations::{AttentionRow, OperationRow};
 use super::qwen3::{KvCache, LogitsWanted, OpTimes, Qwen3, SequenceShare};
+use crate::machine;
 
 /// Longest sleep between two looks at the interrupt flag.
 const LONGEST_SLEEP: Duration = Duration::from_millis(20);
@@ -64,7 +69,7 @@ struct KvPool {
 }
 
 impl CandleExecutor {
-    /// Allocates the cache and starts the threads; the clock starts too, until [`Self::start_clock`]
+    /// Allocates the cache and starts the threads; the clock starts too, until [`Engine::start_clock`]
     /// sets it to zero again. `interrupted` ends waits early once it is true.
     ///
     /// # Errors
@@ -91,11 +96,6 @@ impl CandleExecutor {
             logits: Vec::new(),
             zero: Instant::now(),
         })
-    }
-
-    /// Sets the clock to zero: the run begins now, after warm-up.
-    pub fn start_clock(&mut self) {
-        self.zero = Instant::now();
     }
 
     /// Blocks no sequence holds.
@@ -206,6 +206,35 @@ impl Executor for CandleExecutor {
     fn release(&mut self, request_id: RequestId) {
         self.pool.free(request_id);
         self.tokens.remove(&request_id);
+    }
+}
+
+impl Engine for CandleExecutor {
+    fn start_clock(&mut self) {
+        self.zero = Instant::now();
+    }
+
+    fn num_blocks(&self) -> u32 {
+        self.cache.num_blocks() as u32
+    }
+
+    fn attention_backend(&self) -> &'static str {
+        "fidelio-cpu"
+    }
+
+    fn hardware(&self) -> Value {
+        json!({
+            "name": format!("{} ({} threads)", machine::processor(), self.threads.current_num_threads()),
+            "memory_bytes": machine::memory_bytes(),
+        })
+    }
+
+    fn operations(
+        &mut self,
+        config: &SchedulerConfig,
+        repeats: u32,
+    ) -> anyhow::Result<(Vec<OperationRow>, Vec<AttentionRow>)> {
+        Ok(operations::operations(self, config, repeats)?)
     }
 }
 

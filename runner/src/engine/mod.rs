@@ -4,12 +4,14 @@ mod build;
 mod candle;
 pub mod cuda;
 mod executor;
+mod operations;
 pub mod qwen3;
 mod recorder;
 
-pub use build::{executor, model_config, num_threads};
+pub use build::{load, model_config};
 pub use candle::{CandleExecutor, CandleOptions};
-pub use executor::{Executor, SampledToken, StepResult};
+pub use executor::{Engine, Executor, SampledToken, StepResult};
+pub use operations::{AttentionRow, AttentionSize, OperationGrid, OperationRow, Samples};
 pub use recorder::FileRecorder;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +44,7 @@ pub fn serve<R>(
     workload: &Workload,
     prompts: &[Vec<u32>],
     replica: &mut Replica,
-    executor: &mut impl Executor,
+    executor: &mut (impl Executor + ?Sized),
     recorder: &mut R,
     interrupted: &AtomicBool,
 ) -> anyhow::Result<ServeCounts>
