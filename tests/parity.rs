@@ -74,7 +74,7 @@ impl Executor for Scripted {
     fn execute(&mut self, batch: &Batch) -> anyhow::Result<StepResult> {
         let time = GridTimes.stage_time(&batch.shape(), 0);
         self.now += (time.host + time.device).to_nanos();
-        Ok(StepResult { tokens: Vec::new(), device: time.device.to_nanos() })
+        Ok(StepResult { tokens: Vec::new(), device: time.device.to_nanos(), phases: None })
     }
 
     fn release(&mut self, _: RequestId) {}

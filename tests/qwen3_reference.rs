@@ -11,7 +11,7 @@ use candle_core::{Device, Tensor};
 use fidelio::engine::qwen3::{
     AttentionWork, KvCache, LoadFormat, LogitsWanted, ModelError, OpName, OpTimes, Qwen3, Qwen3Config, SequenceShare,
 };
-use fidelio::engine::{CandleExecutor, CandleOptions, Executor};
+use fidelio::engine::{CandleExecutor, CandleOptions, Engine, Executor};
 use fidelio_shared::serving::{Batch, BatchItem};
 use fidelio_shared::time::Nanos;
 

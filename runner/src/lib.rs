@@ -7,6 +7,7 @@ pub mod engine;
 pub mod error;
 pub mod interrupt;
 pub mod latency;
+pub mod machine;
 pub mod profile;
 pub mod site;
 pub mod store;

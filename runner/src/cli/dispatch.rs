@@ -33,16 +33,16 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
         }
         Verb::Profile { experiment, out } => {
             let experiment = resolved(experiment)?;
-            let mut executor = measure::load_executor(&context, &experiment)?;
-            Ok(Outcome::made(&profile::profile(&context, &experiment, &mut executor, out.as_deref())?))
+            let mut engine = measure::load_engine(&context, &experiment)?;
+            Ok(Outcome::made(&profile::profile(&context, &experiment, engine.as_mut(), out.as_deref())?))
         }
         Verb::Measure { experiment, workload, repeats, out } => {
             let experiment = resolved(experiment)?;
             let workload = workload_dir(&context, &experiment, workload)?;
             let asked = measure::read_workload(&experiment, &workload)?;
-            let mut executor = measure::load_executor(&context, &experiment)?;
+            let mut engine = measure::load_engine(&context, &experiment)?;
             let repeats = repeats.unwrap_or(experiment.backend.repeats);
-            let made = measure::measure(&context, &experiment, &asked, repeats, &mut executor, out.as_deref())?;
+            let made = measure::measure(&context, &experiment, &asked, repeats, engine.as_mut(), out.as_deref())?;
             let paths: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();
             Ok(Outcome::new(paths.join("\n"), json!({ "paths": paths })))
         }

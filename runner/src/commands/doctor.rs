@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::commands::{Outcome, meta};
-use crate::site;
 use crate::workload::PromptTokenizer;
+use crate::{machine, site};
 
 /// One thing that was looked for.
 #[derive(Clone, Debug, Serialize)]
@@ -28,11 +28,11 @@ pub fn doctor() -> Outcome {
 
 fn processor() -> Finding {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    Finding { what: "processor", is_there: true, detail: format!("{}, {threads} threads", meta::processor()) }
+    Finding { what: "processor", is_there: true, detail: format!("{}, {threads} threads", machine::processor()) }
 }
 
 fn memory() -> Finding {
-    let detail = match meta::memory_bytes() {
+    let detail = match machine::memory_bytes() {
         Some(bytes) => format!("{:.1} GiB; qwen3-0.6b needs about 4 GiB", bytes as f64 / (1u64 << 30) as f64),
         None => "the operating system does not say how much there is".to_owned(),
     };

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::commands::{Context, meta};
 use crate::config::Experiment;
-use crate::engine::{CandleExecutor, FileRecorder, ServeCounts, executor, serve};
+use crate::engine::{self, Engine, FileRecorder, ServeCounts, serve};
 use crate::error::{Hinted, Interrupted};
 use crate::interrupt;
 use crate::store::{Kind, Slot, Staging, load_workload_dir};
@@ -50,30 +50,30 @@ pub fn read_workload(experiment: &Experiment, dir: &Path) -> anyhow::Result<Aske
         let tokenizer = PromptTokenizer::load(&experiment.model.tokenizer)?;
         request_tokens(&workload, &prompts, &tokenizer, experiment.workload.chat_template)?
     } else {
-        let vocab_size = crate::engine::model_config(experiment)?.vocab_size;
+        let vocab_size = engine::model_config(experiment)?.vocab_size;
         random_tokens(&workload, experiment.seed, vocab_size as u32, experiment.scheduler.max_model_len)
     };
     Ok(AskedWorkload { meta, workload, tokens, dir: dir.to_path_buf() })
 }
 
-/// Runs the workload `repeats` times on one loaded executor; `out` takes the first (more get `_2`, …).
+/// Runs the workload `repeats` times on one loaded engine; `out` takes the first (more get `_2`, …).
 ///
 /// # Errors
-/// When the model cannot be loaded, the executor fails or the user interrupts; what was written then
+/// When the model cannot be loaded, the engine fails or the user interrupts; what was written then
 /// stays, marked incomplete.
 pub fn measure(
     context: &Context,
     experiment: &Experiment,
     asked: &AskedWorkload,
     repeats: u32,
-    executor: &mut CandleExecutor,
+    engine: &mut dyn Engine,
     out: Option<&Path>,
 ) -> anyhow::Result<Vec<PathBuf>> {
     let id = Kind::RealRun.id(&json!({
         "workload": asked.workload.sha256(),
         "params": run_params(experiment),
     }));
-    warm_up(experiment, asked, executor).context("warming up")?;
+    warm_up(experiment, asked, engine).context("warming up")?;
     let mut made = Vec::new();
     for repeat in 1..=repeats {
         let place = out.map(|out| match repeat {
@@ -84,7 +84,7 @@ pub fn measure(
             unreachable!("a real run is never reused")
         };
         let what = if repeats > 1 { format!("measuring {repeat}/{repeats}") } else { "measuring".to_owned() };
-        made.push(measure_once(context, experiment, asked, executor, staging, &what)?);
+        made.push(measure_once(context, experiment, asked, engine, staging, &what)?);
     }
     Ok(made)
 }
@@ -103,11 +103,11 @@ fn measure_once(
     context: &Context,
     experiment: &Experiment,
     asked: &AskedWorkload,
-    executor: &mut CandleExecutor,
+    engine: &mut dyn Engine,
     staging: Staging,
     what: &str,
 ) -> anyhow::Result<PathBuf> {
-    let mut run = meta::begun("real", &staging.name(), experiment);
+    let mut run = meta::begun_on(engine, "real", &staging.name(), experiment);
     let backend = experiment.backend.kind.name();
     run.backend = Some(backend.to_owned());
     run.workload_dir = Some(asked.dir.display().to_string());
@@ -118,8 +118,8 @@ fn measure_once(
     let bar = context.talk.progress(num_requests as u64, what);
     let mut recorder = FileRecorder::new(&staging, num_requests, backend, Origin::Real, true, bar)?;
     let mut replica = settings(Replica::new(&experiment.scheduler))?;
-    executor.start_clock();
-    let served = serve(&asked.workload, &asked.tokens, &mut replica, executor, &mut recorder, &interrupt::flag());
+    engine.start_clock();
+    let served = serve(&asked.workload, &asked.tokens, &mut replica, engine, &mut recorder, &interrupt::flag());
     let written = recorder.finish(&staging);
     let counts = served
         .with_context(|| format!("running the workload; what was written stays in `{}`", staging.dir().display()))?;
@@ -180,13 +180,13 @@ pub fn check_measurable(experiment: &Experiment) -> anyhow::Result<()> {
 }
 
 /// Serves a few of the workload's own requests, all at once, before the clock starts.
-fn warm_up(experiment: &Experiment, asked: &AskedWorkload, executor: &mut CandleExecutor) -> anyhow::Result<()> {
+fn warm_up(experiment: &Experiment, asked: &AskedWorkload, engine: &mut dyn Engine) -> anyhow::Result<()> {
     let count = experiment.backend.warmup_requests as usize;
     let rows: Vec<WorkloadRow> = asked.workload.rows.iter().take(count).cloned().collect();
     let rows = rows.into_iter().map(|row| WorkloadRow { inter_arrival: Nanos::ZERO, arrival: Nanos::ZERO, ..row });
     let workload = Workload { rows: rows.collect(), prefixes: None };
     let mut replica = settings(Replica::new(&experiment.scheduler))?;
-    serve(&workload, &asked.tokens, &mut replica, executor, &mut Nowhere, &interrupt::flag())?;
+    serve(&workload, &asked.tokens, &mut replica, engine, &mut Nowhere, &interrupt::flag())?;
     Ok(())
 }
 
@@ -208,17 +208,17 @@ impl Recorder for Nowhere {
     }
 }
 
-/// Loads the experiment's executor, with a word about how long that may take.
+/// Loads the experiment's engine, with a word about how long that may take.
 ///
 /// # Errors
 /// When it cannot be loaded, or the user interrupted meanwhile.
-pub fn load_executor(context: &Context, experiment: &Experiment) -> anyhow::Result<CandleExecutor> {
+pub fn load_engine(context: &Context, experiment: &Experiment) -> anyhow::Result<Box<dyn Engine>> {
     check_measurable(experiment)?;
-    let parameters = crate::engine::model_config(experiment)?.num_parameters();
+    let parameters = engine::model_config(experiment)?.num_parameters();
     context.talk.note(format!("loading {} ({:.1} M parameters)", experiment.model.name, parameters as f64 / 1e6));
-    let executor = executor(experiment)?;
+    let engine = engine::load(experiment)?;
     if interrupt::flag().load(Ordering::Relaxed) {
         return Err(Interrupted.into());
     }
-    Ok(executor)
+    Ok(engine)
 }

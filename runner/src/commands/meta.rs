@@ -4,6 +4,7 @@ use fidelio_shared::schema::{RunMeta, SCHEMA_VERSION, Writer};
 use serde_json::{Map, Value, json};
 
 use crate::config::Experiment;
+use crate::engine::Engine;
 
 /// The wall clock, ISO-8601 in UTC.
 pub fn now() -> String {
@@ -31,11 +32,20 @@ pub fn begun(run_type: &str, run_id: &str, experiment: &Experiment) -> RunMeta {
         git_commit: Some(git_commit().unwrap_or_else(|| "unknown".to_owned())),
         git_dirty: option_env!("FIDELIO_GIT_DIRTY").map(|dirty| dirty == "true"),
         env: environment(),
-        hardware: Some(hardware(experiment)),
+        hardware: Some(json!({ "hardware_id": experiment.hardware.name })),
         params,
         hydra: Some(experiment.hydra()),
         ..RunMeta::default()
     }
+}
+
+/// A run of an engine that has just begun.
+pub fn begun_on(engine: &dyn Engine, run_type: &str, run_id: &str, experiment: &Experiment) -> RunMeta {
+    let mut hardware = engine.hardware();
+    if let Some(facts) = hardware.as_object_mut() {
+        facts.insert("hardware_id".to_owned(), json!(experiment.hardware.name));
+    }
+    RunMeta { hardware: Some(hardware), ..begun(run_type, run_id, experiment) }
 }
 
 /// Operating system and build.
@@ -46,27 +56,4 @@ pub fn environment() -> Map<String, Value> {
     let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     env.insert("build".to_owned(), json!(profile));
     env
-}
-
-fn hardware(experiment: &Experiment) -> Value {
-    json!({
-        "name": format!("{} ({} threads)", processor(), crate::engine::num_threads(experiment)),
-        "hardware_id": experiment.hardware.name,
-        "memory_bytes": memory_bytes(),
-    })
-}
-
-/// The processor's name as the operating system tells it.
-pub fn processor() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = info.lines().find_map(|line| line.strip_prefix("model name"));
-    let name = line.and_then(|line| line.split_once(':')).map(|(_, name)| name.trim().to_owned());
-    name.unwrap_or_else(|| format!("{} processor", std::env::consts::ARCH))
-}
-
-/// Memory of the machine, where the operating system tells it.
-pub fn memory_bytes() -> Option<u64> {
-    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }

@@ -9,20 +9,20 @@ use serde_json::json;
 
 use crate::commands::{Context, meta};
 use crate::config::Experiment;
-use crate::engine::CandleExecutor;
+use crate::engine::{Engine, model_config};
 use crate::interrupt;
-use crate::profile::{measure_steps, operations, pilot, plan, write_attention, write_mlp};
+use crate::profile::{measure_steps, pilot, plan, write_attention, write_mlp};
 use crate::store::{Kind, Slot};
 
 /// Measures a profiling root. It replaces the one of the same device and LLM, because a profile is of
 /// the machine as it is now; with `out`, only when forced.
 ///
 /// # Errors
-/// When the executor fails, a file cannot be written or the user interrupts.
+/// When the engine fails, a file cannot be written or the user interrupts.
 pub fn profile(
     context: &Context,
     experiment: &Experiment,
-    executor: &mut CandleExecutor,
+    engine: &mut dyn Engine,
     out: Option<&Path>,
 ) -> anyhow::Result<PathBuf> {
     let mut store = context.store.clone();
@@ -38,12 +38,12 @@ pub fn profile(
     let Slot::New(staging) = store.open(Kind::Profile, &id, Some(target))? else {
         unreachable!("a profile is never reused")
     };
-    let mut run = meta::begun("vidur_profile", &id, experiment);
+    let mut run = meta::begun_on(engine, "vidur_profile", &id, experiment);
     run.profiling_root = Some(target.display().to_string());
     staging.write("run_meta.json", &write_json(&run))?;
 
     let settings = &experiment.profile;
-    let pilot = pilot(executor, plan(&experiment.scheduler), settings).context("trying two batch shapes")?;
+    let pilot = pilot(engine, plan(&experiment.scheduler), settings).context("trying two batch shapes")?;
     let times = u64::from(settings.repeats + settings.warmup_repeats);
     context.talk.note(format!(
         "profiling {} batch shapes × {times}, about {:.0} s{}",
@@ -55,11 +55,11 @@ pub fn profile(
         }
     ));
     let bar = context.talk.progress(pilot.steps.len() as u64 * times, "profiling");
-    let steps = measure_steps(executor, &pilot.steps, &experiment.scheduler, settings, &bar, &interrupt::flag())
+    let steps = measure_steps(engine, &pilot.steps, &experiment.scheduler, settings, &bar, &interrupt::flag())
         .context("measuring engine steps")?;
     bar.finish_and_clear();
     steps.write(staging.file("steps.csv")?)?;
-    write_operations(experiment, executor, &staging)?;
+    write_operations(experiment, engine, &staging)?;
 
     let report = StepModel::fit(&steps, experiment.latency.host_overhead).report(&steps);
     run.results.insert("step_model".to_owned(), json!(report));
@@ -90,15 +90,16 @@ fn profile_params(experiment: &Experiment) -> serde_json::Value {
 
 fn write_operations(
     experiment: &Experiment,
-    executor: &mut CandleExecutor,
+    engine: &mut dyn Engine,
     staging: &crate::store::Staging,
 ) -> anyhow::Result<()> {
-    let timed = operations(executor, &experiment.scheduler, experiment.profile.repeats);
+    let timed = engine.operations(&experiment.scheduler, experiment.profile.repeats);
     let (mlp, attention) = timed.context("timing single operations")?;
-    let model = executor.model().config().clone();
+    let model = model_config(experiment)?;
     let (device, name) = (&experiment.hardware.name, experiment.model.name.replace('/', "--"));
     let folder = format!("data/profiling/compute/{device}/{name}");
     write_mlp(staging.file(&format!("{folder}/mlp.csv"))?, &mlp, &model).context("writing `mlp.csv`")?;
     let file = staging.file(&format!("{folder}/attention.csv"))?;
-    write_attention(file, &attention, &model, &experiment.scheduler).context("writing `attention.csv`")
+    write_attention(file, &attention, &model, &experiment.scheduler, engine.attention_backend())
+        .context("writing `attention.csv`")
 }

@@ -25,14 +25,14 @@ pub fn run(context: &Context, experiment: &Experiment, out: Option<&Path>) -> an
     stage(1, "workload");
     let workload_dir = save_workload(&context, experiment, None)?;
     let asked = measure::read_workload(experiment, &workload_dir)?;
-    let mut executor = measure::load_executor(&context, experiment)?;
+    let mut engine = measure::load_engine(&context, experiment)?;
 
     stage(2, "profile");
-    let profile_dir = profile::profile(&context, experiment, &mut executor, None)?;
+    let profile_dir = profile::profile(&context, experiment, engine.as_mut(), None)?;
 
     stage(3, "measure");
-    let real = measure::measure(&context, experiment, &asked, experiment.backend.repeats, &mut executor, None)?;
-    drop(executor);
+    let real = measure::measure(&context, experiment, &asked, experiment.backend.repeats, engine.as_mut(), None)?;
+    drop(engine);
     interrupt::release();
 
     stage(4, "simulate");

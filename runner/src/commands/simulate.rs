@@ -120,7 +120,9 @@ fn begun(experiment: &Experiment, id: &str, workload_dir: &Path, workload: &Work
         "latency_model": if measured_host { format!("{} with host overhead", kind.name()) } else { kind.name().to_owned() },
     }));
     run.inputs.insert("workload".to_owned(), workload.sha256());
-    if let Some(device) = &experiment.hardware.device {
+    if let Some(hardware) = &loaded.hardware {
+        run.hardware = Some(hardware.clone());
+    } else if let Some(device) = &experiment.hardware.device {
         run.hardware = Some(json!({ "device": device.name, "hardware_id": experiment.hardware.name }));
     }
     run

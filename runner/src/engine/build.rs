@@ -1,4 +1,4 @@
-//! From a resolved experiment to a loaded executor.
+//! From a resolved experiment to a loaded engine.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use fidelio_shared::schema::DataError;
 
 use crate::config::{BackendKind, Experiment, LoadFormat};
 use crate::engine::qwen3::{self, Qwen3, Qwen3Config};
-use crate::engine::{CandleExecutor, CandleOptions};
+use crate::engine::{CandleExecutor, CandleOptions, Engine};
 use crate::error::Hinted;
 use crate::interrupt;
 use crate::workload::PromptTokenizer;
@@ -26,17 +26,22 @@ pub fn model_config(experiment: &Experiment) -> anyhow::Result<Qwen3Config> {
 }
 
 /// Threads the experiment computes with.
-pub fn num_threads(experiment: &Experiment) -> usize {
+fn num_threads(experiment: &Experiment) -> usize {
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     experiment.hardware.num_threads.map_or(available, |threads| threads as usize)
 }
 
-/// Loads the model and makes its executor.
+/// Loads the model onto the experiment's backend.
 ///
 /// # Errors
 /// When weights, tokenizer or memory are not to be had.
-pub fn executor(experiment: &Experiment) -> anyhow::Result<CandleExecutor> {
-    let BackendKind::CandleCpu = experiment.backend.kind;
+pub fn load(experiment: &Experiment) -> anyhow::Result<Box<dyn Engine>> {
+    match experiment.backend.kind {
+        BackendKind::CandleCpu => Ok(Box::new(candle(experiment)?)),
+    }
+}
+
+fn candle(experiment: &Experiment) -> anyhow::Result<CandleExecutor> {
     let config = model_config(experiment)?;
     let limit = config.max_position_embeddings;
     if experiment.scheduler.max_model_len as usize > limit {

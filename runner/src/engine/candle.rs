@@ -1,20 +1,25 @@
 //! The executor of the CPU: places the blocks the serving core counts, runs the model, samples greedily.
 //! Knows no scheduler: which tokens of which sequence are computed is the batch's word.
 
+mod operations;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow, ensure};
-use fidelio_shared::serving::{Batch, RequestId};
+use fidelio_shared::serving::{Batch, RequestId, SchedulerConfig};
 use fidelio_shared::time::Nanos;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use serde_json::{Value, json};
 
 use super::clock::{RunClock, since};
-use super::executor::{Executor, SampledToken, StepResult};
+use super::executor::{Engine, Executor, SampledToken, StepResult};
+use super::operations::{AttentionRow, OperationRow};
 use super::qwen3::{KvCache, LogitsWanted, OpTimes, Qwen3, SequenceShare};
 use super::sequences::Sequences;
+use crate::machine;
 
 /// Settings of a [`CandleExecutor`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +55,7 @@ pub struct CandleExecutor {
 }
 
 impl CandleExecutor {
-    /// Allocates the cache and starts the threads; the clock starts too, until [`Self::start_clock`]
+    /// Allocates the cache and starts the threads; the clock starts too, until [`Engine::start_clock`]
     /// sets it to zero again. `interrupted` ends waits early once it is true.
     ///
     /// # Errors
@@ -75,11 +80,6 @@ impl CandleExecutor {
             logits: Vec::new(),
             clock: RunClock::new(interrupted),
         })
-    }
-
-    /// Sets the clock to zero: the run begins now, after warm-up.
-    pub fn start_clock(&mut self) {
-        self.clock.restart();
     }
 
     /// Blocks no sequence holds.
@@ -153,6 +153,35 @@ impl Executor for CandleExecutor {
 
     fn release(&mut self, request_id: RequestId) {
         self.sequences.release(request_id);
+    }
+}
+
+impl Engine for CandleExecutor {
+    fn start_clock(&mut self) {
+        self.clock.restart();
+    }
+
+    fn num_blocks(&self) -> u32 {
+        self.cache.num_blocks() as u32
+    }
+
+    fn attention_backend(&self) -> &'static str {
+        "fidelio-cpu"
+    }
+
+    fn hardware(&self) -> Value {
+        json!({
+            "name": format!("{} ({} threads)", machine::processor(), self.threads.current_num_threads()),
+            "memory_bytes": machine::memory_bytes(),
+        })
+    }
+
+    fn operations(
+        &mut self,
+        config: &SchedulerConfig,
+        repeats: u32,
+    ) -> anyhow::Result<(Vec<OperationRow>, Vec<AttentionRow>)> {
+        Ok(operations::operations(self, config, repeats)?)
     }
 }
 

@@ -1,7 +1,11 @@
-//! The seam between the serving loop and what computes: an executor owns the clock and the arithmetic.
+//! The seam between the serving loop and what computes: an executor owns the clock and the arithmetic, an
+//! engine is an executor that can be profiled and says what it runs on.
 
-use fidelio_shared::serving::{Batch, RequestId};
+use fidelio_shared::serving::{Batch, RequestId, SchedulerConfig};
 use fidelio_shared::time::Nanos;
+use serde_json::Value;
+
+use crate::engine::operations::{AttentionRow, OperationRow};
 
 /// What one executed batch gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,4 +65,30 @@ pub trait Executor {
 
     /// Forgets a finished request and frees its KV blocks.
     fn release(&mut self, request_id: RequestId);
+}
+
+/// A loaded model on a device: an executor that the commands can measure and profile.
+pub trait Engine: Executor {
+    /// Sets the clock to zero: the run begins now, after warm-up.
+    fn start_clock(&mut self);
+
+    /// Blocks of its KV cache: what the scheduler may count on.
+    fn num_blocks(&self) -> u32;
+
+    /// What `attention.csv` says computed it.
+    fn attention_backend(&self) -> &'static str;
+
+    /// What it runs on, for `hardware` of a run's metadata: an object with at least a `name`.
+    fn hardware(&self) -> Value;
+
+    /// Times every operation of one layer over [`OperationGrid::of`](crate::engine::OperationGrid::of) the
+    /// scheduler's limits, `repeats` times each. Contents of the KV cache are overwritten: only between runs.
+    ///
+    /// # Errors
+    /// When the device fails or a size does not fit.
+    fn operations(
+        &mut self,
+        config: &SchedulerConfig,
+        repeats: u32,
+    ) -> anyhow::Result<(Vec<OperationRow>, Vec<AttentionRow>)>;
 }

@@ -5,13 +5,15 @@ mod candle;
 mod clock;
 pub mod cuda;
 mod executor;
+mod operations;
 pub mod qwen3;
 mod recorder;
 mod sequences;
 
-pub use build::{executor, model_config, num_threads};
+pub use build::{load, model_config};
 pub use candle::{CandleExecutor, CandleOptions};
-pub use executor::{Executor, HostPhases, SampledToken, StepResult};
+pub use executor::{Engine, Executor, HostPhases, SampledToken, StepResult};
+pub use operations::{AttentionRow, AttentionSize, OperationGrid, OperationRow, Samples};
 pub use recorder::FileRecorder;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +46,7 @@ pub fn serve<R>(
     workload: &Workload,
     prompts: &[Vec<u32>],
     replica: &mut Replica,
-    executor: &mut impl Executor,
+    executor: &mut (impl Executor + ?Sized),
     recorder: &mut R,
     interrupted: &AtomicBool,
 ) -> anyhow::Result<ServeCounts>

@@ -26,6 +26,8 @@ pub struct LoadedModel {
     pub profile: Option<PathBuf>,
     /// Content of the files read.
     pub sha256: String,
+    /// What the profile was measured on, where it says so.
+    pub hardware: Option<Value>,
     /// What a reader of the run should know: fit, what was set aside.
     pub report: Map<String, Value>,
 }
@@ -73,11 +75,13 @@ impl LatencyModel for AnyModel {
 pub fn load(experiment: &Experiment, profile: Option<&Path>) -> anyhow::Result<LoadedModel> {
     let mut files = Files::default();
     let mut report = Map::new();
+    let mut hardware = None;
     let kind = match experiment.latency.kind {
         LatencyKind::Steps => {
-            let (model, fit) = steps::load(experiment, needed(experiment, profile)?, &mut files)?;
-            report.insert("step_model".to_owned(), json!(fit));
-            AnyKind::Steps(Box::new(model))
+            let loaded = steps::load(experiment, needed(experiment, profile)?, &mut files)?;
+            report.insert("step_model".to_owned(), json!(loaded.fit));
+            hardware = loaded.hardware;
+            AnyKind::Steps(Box::new(loaded.model))
         }
         LatencyKind::VidurTables => {
             let tables = vidur_tables(needed(experiment, profile)?, &mut files)?;
@@ -93,7 +97,7 @@ pub fn load(experiment: &Experiment, profile: Option<&Path>) -> anyhow::Result<L
     };
     let profile = profile.filter(|_| experiment.latency.kind != LatencyKind::Roofline).map(Path::to_path_buf);
     let extra_host = Ticks::from_nanos_f64(experiment.latency.host_us * 1e3);
-    Ok(LoadedModel { model: AnyModel { kind, extra_host }, profile, sha256: files.finish(), report })
+    Ok(LoadedModel { model: AnyModel { kind, extra_host }, profile, sha256: files.finish(), hardware, report })
 }
 
 fn needed<'a>(experiment: &Experiment, profile: Option<&'a Path>) -> anyhow::Result<&'a Path> {

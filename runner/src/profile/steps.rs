@@ -28,7 +28,11 @@ pub struct Pilot {
 ///
 /// # Errors
 /// When the executor fails.
-pub fn pilot(executor: &mut impl Executor, plan: Vec<PlannedStep>, settings: &ProfileConfig) -> anyhow::Result<Pilot> {
+pub fn pilot(
+    executor: &mut (impl Executor + ?Sized),
+    plan: Vec<PlannedStep>,
+    settings: &ProfileConfig,
+) -> anyhow::Result<Pilot> {
     let times = settings.repeats + settings.warmup_repeats;
     let tokens = |step: &PlannedStep| step.shape().num_tokens();
     let (Some(small), Some(large)) =
@@ -66,7 +70,7 @@ pub fn pilot(executor: &mut impl Executor, plan: Vec<PlannedStep>, settings: &Pr
 /// # Errors
 /// When the executor fails or the user interrupts.
 pub fn measure_steps(
-    executor: &mut impl Executor,
+    executor: &mut (impl Executor + ?Sized),
     steps: &[PlannedStep],
     config: &SchedulerConfig,
     settings: &ProfileConfig,
@@ -105,7 +109,7 @@ pub fn measure_steps(
 }
 
 /// One step outside any replica: contexts are taken as computed, which changes no time.
-fn execute(executor: &mut impl Executor, step: &PlannedStep) -> anyhow::Result<(Nanos, Nanos)> {
+fn execute(executor: &mut (impl Executor + ?Sized), step: &PlannedStep) -> anyhow::Result<(Nanos, Nanos)> {
     for item in &step.items {
         let known = item.start + item.num_tokens;
         // Random tokens, or every look-up of an embedding would hit the same cache line.

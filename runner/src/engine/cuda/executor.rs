@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use anyhow::{Context, anyhow};
 use cudarc::driver::CudaEvent;
-use fidelio_shared::serving::{Batch, RequestId};
+use fidelio_shared::serving::{Batch, RequestId, SchedulerConfig};
 use fidelio_shared::time::Nanos;
 use indicatif::ProgressBar;
+use serde_json::{Value, json};
 
 use super::buckets::{Buckets, PREFILL_SEQS};
 use super::device::{Gpu, Pinned};
@@ -17,11 +18,14 @@ use super::graphs::{Graphs, ways};
 use super::libraries::{CudaDevice, require};
 use super::memory::Limits;
 use super::model::{Model, ModelOptions, Path};
+use super::operations::operations;
 use super::step::{Share, StepShape, pack};
 use crate::engine::clock::{RunClock, since};
-use crate::engine::executor::{Executor, HostPhases, SampledToken, StepResult};
+use crate::engine::executor::{Engine, Executor, HostPhases, SampledToken, StepResult};
+use crate::engine::operations::{AttentionRow, OperationGrid, OperationRow};
 use crate::engine::qwen3::{LoadFormat, Qwen3Config};
 use crate::engine::sequences::Sequences;
+use crate::machine;
 
 /// Settings of a [`CudaExecutor`].
 #[derive(Clone, Debug, PartialEq)]
@@ -118,19 +122,9 @@ impl CudaExecutor {
         })
     }
 
-    /// Sets the clock to zero: the run begins now, after warm-up.
-    pub fn start_clock(&mut self) {
-        self.clock.restart();
-    }
-
     /// The device it runs on, as it was before anything was allocated.
     pub fn device(&self) -> &CudaDevice {
         &self.model.gpu.properties
-    }
-
-    /// Blocks of the KV cache.
-    pub fn num_blocks(&self) -> usize {
-        self.model.cache.num_blocks
     }
 
     /// Blocks no sequence holds.
@@ -158,10 +152,6 @@ impl CudaExecutor {
         let mut logits = vec![0.0f32; count * width];
         self.model.gpu.download(&self.model.act.logits, 0, &mut logits)?;
         Ok(logits)
-    }
-
-    pub(super) fn model(&self) -> &Model {
-        &self.model
     }
 
     /// Computes a batch; the best token of each wanted row is then in `self.best`.
@@ -266,6 +256,42 @@ impl Executor for CudaExecutor {
 
     fn release(&mut self, request_id: RequestId) {
         self.sequences.release(request_id);
+    }
+}
+
+impl Engine for CudaExecutor {
+    fn start_clock(&mut self) {
+        self.clock.restart();
+    }
+
+    fn num_blocks(&self) -> u32 {
+        // Checked when the executor was loaded.
+        self.model.cache.num_blocks as u32
+    }
+
+    fn attention_backend(&self) -> &'static str {
+        "fidelio-cuda"
+    }
+
+    fn hardware(&self) -> Value {
+        let CudaDevice { name, compute_capability: (major, minor), driver_cuda_version, .. } = self.device();
+        json!({
+            "name": name,
+            "memory_bytes": self.device().memory_bytes,
+            "compute_capability": format!("{major}.{minor}"),
+            "driver_cuda_version": format!("{}.{}", driver_cuda_version / 1000, driver_cuda_version % 1000 / 10),
+            "num_multiprocessors": self.device().num_multiprocessors,
+            "l2_bytes": self.device().l2_bytes,
+            "host": machine::processor(),
+        })
+    }
+
+    fn operations(
+        &mut self,
+        config: &SchedulerConfig,
+        repeats: u32,
+    ) -> anyhow::Result<(Vec<OperationRow>, Vec<AttentionRow>)> {
+        Ok(operations(&self.model, &OperationGrid::of(config), repeats)?)
     }
 }
 

@@ -12,6 +12,7 @@ mod launch;
 mod libraries;
 mod memory;
 mod model;
+mod operations;
 mod step;
 mod weights;
 

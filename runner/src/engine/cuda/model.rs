@@ -58,6 +58,13 @@ pub(super) struct Model {
     sampled_vocab_size: usize,
 }
 
+/// One step as the operations see it: its shape, and where its words lie.
+#[derive(Clone, Copy)]
+pub(super) struct Pass {
+    pub(super) shape: StepShape,
+    words: Words,
+}
+
 /// Addresses of one step's words.
 #[derive(Clone, Copy)]
 struct Words {
@@ -113,22 +120,23 @@ impl Model {
 
     /// Queues a whole forward pass over the words that are in `inputs`.
     pub(super) fn enqueue(&self, shape: StepShape, path: Path) -> Result<(), GpuError> {
-        self.enqueue_embedding(shape)?;
+        let pass = &self.pass(shape, &self.inputs, 0);
+        self.enqueue_embedding(pass)?;
         for layer in 0..self.weights.layers.len() {
             match path {
-                Path::Fused => self.enqueue_fused_layer(shape, layer)?,
-                Path::Gemm => self.enqueue_layer(shape, layer)?,
+                Path::Fused => self.enqueue_fused_layer(pass, layer)?,
+                Path::Gemm => self.enqueue_layer(pass, layer)?,
             }
         }
         if shape.logit_rows > 0 {
-            self.enqueue_head(shape, path)?;
+            self.enqueue_head(pass, path)?;
         }
         Ok(())
     }
 
-    fn enqueue_fused_layer(&self, shape: StepShape, layer: usize) -> Result<(), GpuError> {
+    fn enqueue_fused_layer(&self, pass: &Pass, layer: usize) -> Result<(), GpuError> {
         let weights = self.layer(layer);
-        let rows = shape.rows();
+        let rows = pass.shape.rows();
         let skinny = self.kernels.skinny(rows);
         let (hidden, query, intermediate) =
             (self.config.hidden_size, self.config.query_size(), self.config.intermediate_size);
@@ -145,28 +153,28 @@ impl Model {
         let qkv: [Arg; 7] =
             from_residual(weights.query_key_value, weights.input_norm, act.query_key_value.address(), packed);
         self.run(&skinny.qkv, blocks(packed, columns.qkv), &qkv)?;
-        self.enqueue_decode_attention(shape, layer)?;
+        self.enqueue_decode_attention(pass, layer)?;
         self.run(&skinny.add, blocks(hidden, columns.add), &to_residual(weights.attention_output, context, query))?;
         let silu: [Arg; 7] = from_residual(weights.gate_up, weights.post_attention_norm, gated, intermediate);
         self.run(&skinny.silu, blocks(intermediate, columns.silu), &silu)?;
         self.run(&skinny.add, blocks(hidden, columns.add), &to_residual(weights.down, gated, intermediate))
     }
 
-    fn enqueue_layer(&self, shape: StepShape, layer: usize) -> Result<(), GpuError> {
+    fn enqueue_layer(&self, pass: &Pass, layer: usize) -> Result<(), GpuError> {
         let weights = self.layer(layer);
-        self.enqueue_norm(shape.rows(), weights.input_norm)?;
-        self.enqueue_product(Product::QueryKeyValue, shape.rows(), layer)?;
-        self.enqueue_attention(shape, layer)?;
-        self.enqueue_product(Product::AttentionOutput, shape.rows(), layer)?;
-        self.enqueue_norm(shape.rows(), weights.post_attention_norm)?;
-        self.enqueue_product(Product::GateUp, shape.rows(), layer)?;
-        self.enqueue_activation(shape.rows())?;
-        self.enqueue_product(Product::Down, shape.rows(), layer)
+        self.enqueue_norm(pass.shape.rows(), weights.input_norm)?;
+        self.enqueue_product(Product::QueryKeyValue, pass.shape.rows(), layer)?;
+        self.enqueue_attention(pass, layer)?;
+        self.enqueue_product(Product::AttentionOutput, pass.shape.rows(), layer)?;
+        self.enqueue_norm(pass.shape.rows(), weights.post_attention_norm)?;
+        self.enqueue_product(Product::GateUp, pass.shape.rows(), layer)?;
+        self.enqueue_activation(pass.shape.rows())?;
+        self.enqueue_product(Product::Down, pass.shape.rows(), layer)
     }
 
     /// The residual stream from the embedding; the sampled tokens begin anew.
-    pub(super) fn enqueue_embedding(&self, shape: StepShape) -> Result<(), GpuError> {
-        let words = self.words(shape);
+    pub(super) fn enqueue_embedding(&self, pass: &Pass) -> Result<(), GpuError> {
+        let Pass { shape, words } = pass;
         let args = [
             words.ids.into(),
             self.weights.embedding.into(),
@@ -195,20 +203,20 @@ impl Model {
     }
 
     /// Attention of all rows: decodes by one kernel, longer shares by two.
-    pub(super) fn enqueue_attention(&self, shape: StepShape, layer: usize) -> Result<(), GpuError> {
-        if shape.decode_rows > 0 {
-            self.enqueue_decode_attention(shape, layer)?;
+    pub(super) fn enqueue_attention(&self, pass: &Pass, layer: usize) -> Result<(), GpuError> {
+        if pass.shape.decode_rows > 0 {
+            self.enqueue_decode_attention(pass, layer)?;
         }
-        if shape.prefill_rows > 0 {
-            self.enqueue_prefill_qkv(shape, layer)?;
-            self.enqueue_prefill_attention(shape, layer)?;
+        if pass.shape.prefill_rows > 0 {
+            self.enqueue_prefill_qkv(pass, layer)?;
+            self.enqueue_prefill_attention(pass, layer)?;
         }
         Ok(())
     }
 
     /// Norms and rotates queries and keys of the decode rows, saves keys and values, and attends: all in one.
-    pub(super) fn enqueue_decode_attention(&self, shape: StepShape, layer: usize) -> Result<(), GpuError> {
-        let (words, weights, act) = (self.words(shape), self.layer(layer), &self.act);
+    pub(super) fn enqueue_decode_attention(&self, pass: &Pass, layer: usize) -> Result<(), GpuError> {
+        let (Pass { shape, words }, weights, act) = (pass, self.layer(layer), &self.act);
         let heads = self.config.num_key_value_heads;
         let multiprocessors = self.gpu.properties.num_multiprocessors as usize;
         let splits = num_splits(shape.decode_rows, heads, multiprocessors, self.limits.model_len);
@@ -233,8 +241,8 @@ impl Model {
     }
 
     /// Norms and rotates queries and keys of the prefill rows and saves keys and values.
-    pub(super) fn enqueue_prefill_qkv(&self, shape: StepShape, layer: usize) -> Result<(), GpuError> {
-        let (words, weights) = (self.words(shape), self.layer(layer));
+    pub(super) fn enqueue_prefill_qkv(&self, pass: &Pass, layer: usize) -> Result<(), GpuError> {
+        let (Pass { shape, words }, weights) = (pass, self.layer(layer));
         let args = [
             self.act.query_key_value.address().into(),
             weights.query_norm.into(),
@@ -250,8 +258,8 @@ impl Model {
     }
 
     /// Attention of the prefill rows over what the cache holds.
-    pub(super) fn enqueue_prefill_attention(&self, shape: StepShape, layer: usize) -> Result<(), GpuError> {
-        let words = self.words(shape);
+    pub(super) fn enqueue_prefill_attention(&self, pass: &Pass, layer: usize) -> Result<(), GpuError> {
+        let Pass { shape, words } = pass;
         let args = [
             self.act.query_key_value.address().into(),
             words.tiles.into(),
@@ -276,8 +284,8 @@ impl Model {
     }
 
     /// Logits of the wanted rows, and the best token of each.
-    pub(super) fn enqueue_head(&self, shape: StepShape, path: Path) -> Result<(), GpuError> {
-        let (words, act, rows) = (self.words(shape), &self.act, shape.logit_rows);
+    pub(super) fn enqueue_head(&self, pass: &Pass, path: Path) -> Result<(), GpuError> {
+        let (words, act, rows) = (&pass.words, &self.act, pass.shape.logit_rows);
         let (vocab, hidden) = (self.config.vocab_size, self.config.hidden_size);
         match path {
             Path::Fused => {
@@ -305,7 +313,7 @@ impl Model {
         self.run(&self.kernels.argmax, Grid::new((rows, ARGMAX_SPLITS, 1), 256), &args)
     }
 
-    /// A layer's weights; layers are counted by the caller from [`Self::num_layers`].
+    /// A layer's weights.
     pub(super) fn layer(&self, layer: usize) -> &LayerWeights {
         &self.weights.layers[layer]
     }
@@ -314,10 +322,11 @@ impl Model {
         self.config.query_size() + 2 * self.config.key_value_size()
     }
 
-    fn words(&self, shape: StepShape) -> Words {
+    /// A step whose words begin at word `first` of `inputs`.
+    pub(super) fn pass(&self, shape: StepShape, inputs: &Buffer, first: usize) -> Pass {
         let layout = Layout::of(shape);
-        let at = |word: usize| self.inputs.at(word * size_of::<i32>());
-        Words {
+        let at = |word: usize| inputs.at((first + word) * size_of::<i32>());
+        let words = Words {
             tiles: at(layout.tiles),
             ids: at(layout.ids),
             positions: at(layout.positions),
@@ -325,7 +334,8 @@ impl Model {
             logit_rows: at(layout.logit_rows),
             table_starts: at(layout.table_starts),
             block_ids: at(layout.block_ids),
-        }
+        };
+        Pass { shape, words }
     }
 
     fn run(&self, kernel: &cudarc::driver::CudaFunction, grid: Grid, args: &[Arg]) -> Result<(), GpuError> {

@@ -195,7 +195,7 @@ impl Writer<'_> {
 mod tests {
     use super::*;
 
-    fn share(tokens: &[u32], start: usize, block_table: &[u32], emits_token: bool) -> Share<'_> {
+    fn share<'a>(tokens: &[u32], start: usize, block_table: &'a [u32], emits_token: bool) -> Share<'a> {
         Share { tokens: tokens.to_vec(), start, block_table, emits_token }
     }
 

@@ -1,13 +1,12 @@
 //! Single operations of a layer in Vidur's table layout: `mlp.csv` and `attention.csv`, times in milliseconds.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use fidelio_shared::serving::SchedulerConfig;
 use fidelio_shared::time::Nanos;
 
-use crate::engine::CandleExecutor;
-use crate::engine::qwen3::{AttentionWork, KvCache, ModelError, OpName, Qwen3, Qwen3Config};
+use crate::engine::qwen3::{OpName, Qwen3Config};
+use crate::engine::{AttentionRow, OperationRow, Samples};
 
 const MLP_OPERATIONS: [OpName; 10] = [
     OpName::Emb,
@@ -22,88 +21,6 @@ const MLP_OPERATIONS: [OpName; 10] = [
     OpName::Add,
 ];
 const ATTENTION_OPERATIONS: [OpName; 3] = [OpName::AttnKvCacheSave, OpName::AttnPrefill, OpName::AttnDecode];
-
-/// Samples of one operation by name.
-type Samples = BTreeMap<OpName, Vec<Nanos>>;
-
-/// One row of `mlp.csv`.
-pub struct OperationRow {
-    num_tokens: usize,
-    samples: Samples,
-}
-
-/// One row of `attention.csv`.
-pub struct AttentionRow {
-    batch_size: usize,
-    prefill_chunk_size: usize,
-    kv_cache_size: usize,
-    samples: Samples,
-}
-
-/// Times every operation over a grid of sizes, `repeats` times each over different layers.
-///
-/// # Errors
-/// When the model cannot compute a size.
-pub fn operations(
-    executor: &mut CandleExecutor,
-    config: &SchedulerConfig,
-    repeats: u32,
-) -> Result<(Vec<OperationRow>, Vec<AttentionRow>), ModelError> {
-    executor.with_model(|model, cache| {
-        let room = cache.num_blocks() * cache.block_size();
-        let longest = (config.max_model_len as usize).min(room);
-        let chunk = (config.max_num_batched_tokens as usize).min(longest);
-        let sizes = || std::iter::successors(Some(chunk), |size| (*size > 1).then(|| size / 2));
-        let mut mlp = Vec::new();
-        for num_tokens in sizes() {
-            let samples = sample(repeats, |layer| model.time_operations(num_tokens, layer, cache))?;
-            mlp.push(OperationRow { num_tokens, samples });
-        }
-        let mut attention = Vec::new();
-        // A chunk of one token is a decode.
-        for size in sizes().filter(|size| *size > 1) {
-            for context in [0, (longest - size) / 2] {
-                attention.push(attention_row(model, cache, repeats, 1, size, context)?);
-            }
-        }
-        for batch in std::iter::successors(Some(config.max_num_seqs as usize), |size| (*size > 1).then(|| size / 2)) {
-            let fits = (room / batch).saturating_sub(cache.block_size()).min(longest - 1);
-            for context in [fits / 8, fits] {
-                attention.push(attention_row(model, cache, repeats, batch, 0, context.max(1))?);
-            }
-        }
-        Ok((mlp, attention))
-    })
-}
-
-/// `chunk` 0 is a decode batch.
-fn attention_row(
-    model: &Qwen3,
-    cache: &mut KvCache,
-    repeats: u32,
-    batch_size: usize,
-    chunk: usize,
-    context: usize,
-) -> Result<AttentionRow, ModelError> {
-    let work = vec![AttentionWork { start: context, num_tokens: chunk.max(1) }; batch_size];
-    let samples = sample(repeats, |layer| model.time_attention(&work, layer, cache))?;
-    Ok(AttentionRow { batch_size, prefill_chunk_size: chunk, kv_cache_size: context, samples })
-}
-
-/// One warm-up, then `repeats` passes over successive layers.
-fn sample(
-    repeats: u32,
-    mut pass: impl FnMut(usize) -> Result<Vec<(OpName, Nanos)>, ModelError>,
-) -> Result<Samples, ModelError> {
-    pass(0)?;
-    let mut samples = Samples::new();
-    for layer in 1..=repeats.max(1) as usize {
-        for (name, span) in pass(layer)? {
-            samples.entry(name).or_default().push(span);
-        }
-    }
-    Ok(samples)
-}
 
 /// Writes `mlp.csv`.
 ///
@@ -127,7 +44,7 @@ pub fn write_mlp(output: impl Write, rows: &[OperationRow], model: &Qwen3Config)
     write_table(output, &MLP_OPERATIONS, rows)
 }
 
-/// Writes `attention.csv`.
+/// Writes `attention.csv`; `backend` is what computed it.
 ///
 /// # Errors
 /// When the output fails.
@@ -136,9 +53,10 @@ pub fn write_attention(
     rows: &[AttentionRow],
     model: &Qwen3Config,
     config: &SchedulerConfig,
+    backend: &str,
 ) -> Result<(), csv::Error> {
     let rows = rows.iter().map(|row| {
-        let is_prefill = if row.prefill_chunk_size > 0 { "True" } else { "False" };
+        let is_prefill = if row.size.prefill_chunk_size > 0 { "True" } else { "False" };
         let keys = vec![
             ("n_embd", model.hidden_size.to_string()),
             ("n_q_head", model.num_attention_heads.to_string()),
@@ -146,11 +64,11 @@ pub fn write_attention(
             ("block_size", config.block_size.to_string()),
             ("num_tensor_parallel_workers", "1".to_owned()),
             ("max_model_len", config.max_model_len.to_string()),
-            ("batch_size", row.batch_size.to_string()),
-            ("prefill_chunk_size", row.prefill_chunk_size.to_string()),
-            ("kv_cache_size", row.kv_cache_size.to_string()),
+            ("batch_size", row.size.batch_size.to_string()),
+            ("prefill_chunk_size", row.size.prefill_chunk_size.to_string()),
+            ("kv_cache_size", row.size.kv_cache_size.to_string()),
             ("is_prefill", is_prefill.to_owned()),
-            ("attention_backend", "fidelio-cpu".to_owned()),
+            ("attention_backend", backend.to_owned()),
         ];
         (&row.samples, keys)
     });
