@@ -6,6 +6,7 @@ mod bundles;
 mod cli;
 mod comparison;
 mod config;
+mod cuda;
 mod determinism;
 mod goldens;
 mod harness;

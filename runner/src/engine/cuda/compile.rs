@@ -95,13 +95,14 @@ pub(super) fn host_constant(name: &str) -> usize {
     value.unwrap_or_else(|| panic!("the kernels name no {name}"))
 }
 
-/// Compiles for `architecture` (as `sm_90`), or takes what an earlier run compiled from the very same input.
+/// Compiles for `architecture` (as `sm_90`), or takes what an earlier run compiled from the very same input
+/// and left in the folder `cache`.
 ///
 /// # Errors
 /// The compiler's log.
-pub fn compile(shape: &KernelShape, architecture: &str) -> Result<Compiled, GpuError> {
+pub fn compile(shape: &KernelShape, architecture: &str, cache: Option<&Path>) -> Result<Compiled, GpuError> {
     let options = shape.options(architecture);
-    let cached = cache_dir().map(|folder| folder.join(format!("{}.cubin", identity(&options))));
+    let cached = cache.map(|folder| folder.join(format!("{}.cubin", identity(&options))));
     if let Some(cubin) = cached.as_ref().and_then(|path| std::fs::read(path).ok()).filter(|cubin| !cubin.is_empty()) {
         return Ok(Compiled { cubin, log: String::new() });
     }
@@ -111,14 +112,6 @@ pub fn compile(shape: &KernelShape, architecture: &str) -> Result<Compiled, GpuE
         let _ = keep(&path, &compiled.cubin);
     }
     Ok(compiled)
-}
-
-/// Compiles without looking at the cache.
-///
-/// # Errors
-/// The compiler's log.
-pub fn compile_uncached(shape: &KernelShape, architecture: &str) -> Result<Compiled, GpuError> {
-    compile_anew(&shape.options(architecture), architecture)
 }
 
 fn compile_anew(options: &[String], architecture: &str) -> Result<Compiled, GpuError> {
@@ -171,8 +164,8 @@ fn identity(options: &[String]) -> String {
     hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `$XDG_CACHE_HOME/fidelio/kernels`, or in the home folder's `.cache`.
-fn cache_dir() -> Option<PathBuf> {
+/// Where compiled kernels are kept: `$XDG_CACHE_HOME/fidelio/kernels`, or in the home folder's `.cache`.
+pub fn kernel_cache() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let root = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
     Some(root.join("fidelio").join("kernels"))

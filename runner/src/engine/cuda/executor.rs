@@ -1,5 +1,6 @@
 //! The executor of the GPU: a batch becomes words, the words become one graph launch, tokens come back.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -50,6 +51,8 @@ pub struct CudaOptions {
     pub sampled_vocab_size: usize,
     /// Tokens that end a sequence; none to generate every requested token.
     pub stop_token_ids: Vec<u32>,
+    /// Folder where compiled kernels are kept; none to compile anew.
+    pub kernel_cache: Option<PathBuf>,
 }
 
 /// Runs batches on the GPU and owns the monotonic clock of the run.
@@ -99,6 +102,7 @@ impl CudaExecutor {
             gpu_memory_utilization: options.gpu_memory_utilization,
             programmatic_launch: options.programmatic_launch,
             sampled_vocab_size: options.sampled_vocab_size,
+            kernel_cache: options.kernel_cache.as_deref(),
         };
         let model = Model::load(gpu, model_options, progress)?;
         let num_blocks = u32::try_from(model.cache.num_blocks).context("counting KV blocks")?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use cudarc::driver::{CudaContext, sys};
 use cudarc::{cublaslt, nvrtc};
@@ -58,6 +58,14 @@ impl CudaUnavailable {
     fn new(problem: impl Into<String>, hint: impl Into<String>) -> Self {
         CudaUnavailable { problem: problem.into(), hint: hint.into() }
     }
+}
+
+/// Folders named by [`add_library_folder`].
+static ADDED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Looks in `folder` before any other; without effect once a library was looked for.
+pub fn add_library_folder(folder: PathBuf) {
+    ADDED.lock().unwrap_or_else(PoisonError::into_inner).push(folder);
 }
 
 /// The device the engine would use, if driver and device are there. Opens libraries, allocates nothing.
@@ -173,7 +181,8 @@ fn folders() -> Vec<PathBuf> {
         let value = std::env::var_os(variable).unwrap_or_default();
         std::env::split_paths(&value).filter(|path| !path.as_os_str().is_empty()).collect::<Vec<_>>()
     };
-    let mut folders = split(LIBRARIES_VARIABLE);
+    let mut folders = ADDED.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    folders.extend(split(LIBRARIES_VARIABLE));
     for variable in ["CUDA_HOME", "CUDA_PATH"] {
         folders.extend(split(variable).iter().map(|root| root.join("lib64")));
     }

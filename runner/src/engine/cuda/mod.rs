@@ -16,9 +16,11 @@ mod operations;
 mod step;
 mod weights;
 
-pub use compile::{Compiled, KernelShape, compile_uncached};
+pub use compile::{Compiled, KernelShape, compile, kernel_cache};
 pub use error::GpuError;
 pub use executor::{CudaExecutor, CudaOptions};
-pub use libraries::{CudaDevice, CudaUnavailable, LIBRARIES_VARIABLE, device, has_compiler, require};
+pub use libraries::{
+    CudaDevice, CudaUnavailable, LIBRARIES_VARIABLE, add_library_folder, device, has_compiler, require,
+};
 pub use model::Path;
 pub use step::StepShape;

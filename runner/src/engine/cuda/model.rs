@@ -38,6 +38,7 @@ pub(super) struct ModelOptions<'a> {
     pub(super) gpu_memory_utilization: f64,
     pub(super) programmatic_launch: bool,
     pub(super) sampled_vocab_size: usize,
+    pub(super) kernel_cache: Option<&'a std::path::Path>,
 }
 
 /// Weights, cache and buffers of one model with what computes on them.
@@ -83,7 +84,7 @@ impl Model {
         let ModelOptions { config, format, limits, .. } = options;
         let (major, minor) = gpu.properties.compute_capability;
         let shape = KernelShape::new(&config, limits.block_size)?;
-        let compiled = compile(&shape, &format!("sm_{major}{minor}"))?;
+        let compiled = compile(&shape, &format!("sm_{major}{minor}"), options.kernel_cache)?;
         // Hopper is the first that can start a kernel while the one before it ends.
         let programmatic = options.programmatic_launch && major >= 9;
         let kernels = Kernels::load(&gpu.context, compiled.cubin, config.head_dim, programmatic)?;

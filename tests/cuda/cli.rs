@@ -1,0 +1,1 @@
+//! The command line with `backend=cuda`: where there is no GPU, and end to end on the emulated one.
