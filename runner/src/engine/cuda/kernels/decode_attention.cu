@@ -1,0 +1,265 @@
+// Attention of decode rows, one new token per sequence, over the paged cache: the cache is read once, at memory speed.
+//
+// A block serves one key head, so all query heads of its group share what it reads. Both products run on the tensor
+// cores with keys, then dimensions, as the 16 rows and the group's heads as the 8 columns:
+//     scores (keys x heads) = K * Q^T,    output (dimensions x heads) = V^T * P^T.
+// Their operands come straight from 16-byte loads, without shared memory: the order in which a product sums is free, so
+// a lane's 8 consecutive elements of a key serve as that lane's share of two mma; and pairing two keys' elements of a
+// value makes V^T in registers. A lane is (g, c) = (lane / 4, lane % 4), as mma has it.
+
+constexpr int DECODE_WARPS = 4;
+constexpr int TILE_KEYS = 16;           // of one warp at a time
+constexpr int K_LOADS = HEAD_DIM / 32;  // a lane's 16-byte loads of a key: 4 lanes share a key
+constexpr int V_LOADS = HEAD_DIM / 64;  // and of a value: 8 lanes share it
+
+// Both are filled long before they are used, and refilled as soon as they have been: 8 KB a warp in flight.
+struct KeyTile {
+    uint4 low[K_LOADS], high[K_LOADS];  // dimensions 32 i + 8 c.. of keys g and g + 8
+};
+
+struct ValueTile {
+    uint4 of_key[4][V_LOADS];  // dimensions 64 i + 8 g.. of keys 2c, 2c + 1, 2c + 8, 2c + 9
+};
+
+// A warp's running softmax of heads 2c and 2c + 1.
+struct HeadPair {
+    float max[2], sum[2];              // `sum` is of this lane's keys only, until the end
+    float output[HEAD_DIM / 16][4];    // [4 i + j]: dimensions 64 i + 8 g + 2 j and the next, each of both heads
+};
+
+// `row` is the cache row of key `lane % 16`: every lane looks one up, ahead of time, and they are dealt out here.
+__device__ __forceinline__ void load_keys(KeyTile& keys, const bf16* k_cache, int row) {
+    const int lane = threadIdx.x % 32, g = lane / 4, c = lane % 4;
+    const size_t low_row = __shfl_sync(ALL_LANES, row, g), high_row = __shfl_sync(ALL_LANES, row, g + 8);
+    const uint4* low = reinterpret_cast<const uint4*>(k_cache + low_row * HEAD_DIM) + c;
+    const uint4* high = reinterpret_cast<const uint4*>(k_cache + high_row * HEAD_DIM) + c;
+#pragma unroll
+    for (int i = 0; i < K_LOADS; i++) {
+        keys.low[i] = low[4 * i];
+        keys.high[i] = high[4 * i];
+    }
+}
+
+__device__ __forceinline__ void load_values(ValueTile& values, const bf16* v_cache, int row) {
+    const int lane = threadIdx.x % 32, g = lane / 4, c = lane % 4;
+#pragma unroll
+    for (int key = 0; key < 4; key++) {
+        const size_t value_row = __shfl_sync(ALL_LANES, row, 2 * c + key % 2 + key / 2 * 8);
+        const uint4* value = reinterpret_cast<const uint4*>(v_cache + value_row * HEAD_DIM) + g;
+#pragma unroll
+        for (int i = 0; i < V_LOADS; i++) values.of_key[key][i] = value[8 * i];
+    }
+}
+
+// scores[0..2]: key g with heads 2c, 2c + 1; scores[2..4]: key g + 8. Two chains of mma, since each waits for its last.
+__device__ __forceinline__ void score_tile(float scores[4], const KeyTile& keys, const uint4 (&query)[K_LOADS]) {
+    float other[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+#pragma unroll
+    for (int i = 0; i < 4; i++) scores[i] = 0.0f;
+#pragma unroll
+    for (int i = 0; i < K_LOADS; i++) {
+        const uint4 low = keys.low[i], high = keys.high[i];
+        const unsigned first_half[4] = {low.x, high.x, low.y, high.y}, second_half[4] = {low.z, high.z, low.w, high.w};
+        mma_bf16(scores, first_half, query[i].x, query[i].y);
+        mma_bf16(other, second_half, query[i].z, query[i].w);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++) scores[i] = (scores[i] + other[i]) * SCORE_SCALE;
+}
+
+// Scores become probabilities relative to the new maximum; what was summed before is rescaled once per tile.
+__device__ __forceinline__ void absorb_scores(HeadPair& heads, float scores[4]) {
+#pragma unroll
+    for (int head = 0; head < 2; head++) {
+        float highest = fmaxf(scores[head], scores[2 + head]);
+        for (int distance = 4; distance < 32; distance *= 2) {
+            highest = fmaxf(highest, __shfl_xor_sync(ALL_LANES, highest, distance));
+        }
+        highest = fmaxf(highest, heads.max[head]);
+        const float keep = exp2f(heads.max[head] - highest);
+        heads.max[head] = highest;
+        scores[head] = exp2f(scores[head] - highest);
+        scores[2 + head] = exp2f(scores[2 + head] - highest);
+        heads.sum[head] = heads.sum[head] * keep + scores[head] + scores[2 + head];
+#pragma unroll
+        for (int i = 0; i < HEAD_DIM / 16; i++) {
+            heads.output[i][head] *= keep;
+            heads.output[i][2 + head] *= keep;
+        }
+    }
+}
+
+__device__ __forceinline__ void absorb_values(HeadPair& heads, const float probabilities[4], const ValueTile& values) {
+    const unsigned b0 = transpose_8x8(pack_bf16(probabilities[0], probabilities[1]));
+    const unsigned b1 = transpose_8x8(pack_bf16(probabilities[2], probabilities[3]));
+#pragma unroll
+    for (int i = 0; i < HEAD_DIM / 16; i++) {
+        unsigned pair[4];
+#pragma unroll
+        for (int key = 0; key < 4; key++) pair[key] = word(values.of_key[key][i / 4], i % 4);
+        const unsigned a[4] = {low_halves(pair[0], pair[1]), high_halves(pair[0], pair[1]),
+                               low_halves(pair[2], pair[3]), high_halves(pair[2], pair[3])};
+        mma_bf16(heads.output[i], a, b0, b1);
+    }
+}
+
+// Several softmaxes over disjoint keys as one: the value is not yet divided by the sum.
+struct Merged {
+    float max, sum;
+    float4 value;
+};
+
+__device__ __forceinline__ Merged merge(const float2* max_sum, const float* values, int count, int max_sum_stride,
+                                        int values_stride) {
+    Merged merged = {MASKED, 0.0f, make_float4(0.0f, 0.0f, 0.0f, 0.0f)};
+#pragma unroll 4
+    for (int i = 0; i < count; i++) merged.max = fmaxf(merged.max, max_sum[i * max_sum_stride].x);
+#pragma unroll 4
+    for (int i = 0; i < count; i++) {
+        const float2 part = max_sum[i * max_sum_stride];
+        const float4 value = *reinterpret_cast<const float4*>(values + i * values_stride);
+        const float weight = exp2f(part.x - merged.max);
+        merged.sum += part.y * weight;
+        merged.value.x += value.x * weight;
+        merged.value.y += value.y * weight;
+        merged.value.z += value.z * weight;
+        merged.value.w += value.w * weight;
+    }
+    return merged;
+}
+
+__device__ __forceinline__ void store_quotient(bf16* out, const Merged& merged) {
+    const float scale = 1.0f / merged.sum;
+    *reinterpret_cast<uint2*>(out) = make_uint2(pack_bf16(merged.value.x * scale, merged.value.y * scale),
+                                                pack_bf16(merged.value.z * scale, merged.value.w * scale));
+}
+
+extern "C" __global__ void __launch_bounds__(DECODE_WARPS * 32, 3)
+    decode_attention(const bf16* qkv, const bf16* q_norm, const bf16* k_norm, const int* positions, const int* slots,
+                     const int* table_start, const int* block_ids, const float2* rope, bf16* k_cache, bf16* v_cache,
+                     float* partial, float2* partial_ml, unsigned* counters, bf16* out, int splits) {
+    constexpr int OUTPUTS = GROUP * HEAD_DIM, WARP_STRIDE = GROUP * (HEAD_DIM + 4);  // 4: fewer bank conflicts
+    __shared__ __align__(16) bf16 shared_query[OUTPUTS];
+    __shared__ __align__(16) float warp_outputs[DECODE_WARPS * WARP_STRIDE];
+    __shared__ float2 warp_max_sum[DECODE_WARPS * GROUP];
+    __shared__ bool is_last;
+
+    grid_dependency_trigger();
+    grid_dependency_wait();
+    const int kv_head = blockIdx.x, sequence = blockIdx.y, split = blockIdx.z;
+    const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, g = lane / 4, c = lane % 4;
+    bf16* out_heads = out + (static_cast<size_t>(sequence) * NUM_KV_HEADS + kv_head) * OUTPUTS;
+    const int slot = slots[sequence], position = positions[sequence];
+    if (slot < 0) {  // a padding row
+        for (int i = thread * 4; i < OUTPUTS && split == 0; i += DECODE_WARPS * 32 * 4) {
+            *reinterpret_cast<uint2*>(out_heads + i) = make_uint2(0, 0);
+        }
+        return;
+    }
+    const int tiles = position / TILE_KEYS + 1, tiles_per_split = (tiles + splits - 1) / splits;
+    const int begin = split * tiles_per_split * TILE_KEYS;
+    const int end = min(position + 1, begin + tiles_per_split * TILE_KEYS);
+    const int* blocks = block_ids + table_start[sequence];
+
+    // Lanes past the end stay on the last key: no stray reads, and a finite value for the probability 0 to meet.
+    const auto row_of_lane = [&](int first) {
+        return cache_row_of_key(blocks, min(first + lane % TILE_KEYS, end - 1), kv_head);
+    };
+    const int stride = DECODE_WARPS * TILE_KEYS;
+    int first = begin + warp * TILE_KEYS;
+    int row = row_of_lane(first);
+    KeyTile keys;
+    ValueTile values;
+    // The new token is not in the cache yet; tiles without it need not wait for the queries.
+    const bool is_old = first + TILE_KEYS <= position;
+    if (is_old && first < end) {
+        load_keys(keys, k_cache, row);
+        load_values(values, v_cache, row);
+    }
+
+    const bf16* qkv_row = qkv + static_cast<size_t>(sequence) * QKV_WIDTH;
+    const float2* angles = rope + static_cast<size_t>(position) * (HEAD_DIM / 2);
+    const size_t new_row = cache_row_of_slot(slot, kv_head);
+    const bool has_new_token = begin <= position && position < end;
+    for (int head = warp; head < GROUP + (has_new_token ? 2 : 0); head += DECODE_WARPS) {
+        if (head < GROUP) {
+            norm_and_rotate(qkv_row + kv_head * OUTPUTS + head * HEAD_DIM, q_norm, angles,
+                            shared_query + head * HEAD_DIM);
+        } else if (head == GROUP) {
+            norm_and_rotate(qkv_row + KEYS_AT + kv_head * HEAD_DIM, k_norm, angles, k_cache + new_row * HEAD_DIM);
+        } else if (lane < HEAD_DIM / 8) {
+            reinterpret_cast<uint4*>(v_cache + new_row * HEAD_DIM)[lane] =
+                reinterpret_cast<const uint4*>(qkv_row + VALUES_AT + kv_head * HEAD_DIM)[lane];
+        }
+    }
+    __syncthreads();
+    if (!is_old && first < end) {
+        load_keys(keys, k_cache, row);
+        load_values(values, v_cache, row);
+    }
+    uint4 query[K_LOADS];
+#pragma unroll
+    for (int i = 0; i < K_LOADS; i++) {
+        query[i] = g < GROUP ? reinterpret_cast<const uint4*>(shared_query + g * HEAD_DIM)[4 * i + c]
+                             : make_uint4(0, 0, 0, 0);
+    }
+
+    HeadPair heads = {{MASKED, MASKED}, {0.0f, 0.0f}, {}};
+    for (; first < end; first += stride) {
+        const bool has_next = first + stride < end;
+        row = row_of_lane(first + stride);
+        float scores[4];
+        score_tile(scores, keys, query);
+        if (has_next) load_keys(keys, k_cache, row);
+        if (first + g >= end) scores[0] = scores[1] = MASKED;
+        if (first + g + 8 >= end) scores[2] = scores[3] = MASKED;
+        absorb_scores(heads, scores);
+        absorb_values(heads, scores, values);
+        if (has_next) load_values(values, v_cache, row);
+    }
+
+#pragma unroll
+    for (int head = 0; head < 2; head++) {
+        for (int distance = 4; distance < 32; distance *= 2) {
+            heads.sum[head] += __shfl_xor_sync(ALL_LANES, heads.sum[head], distance);
+        }
+        if (2 * c + head >= GROUP) continue;
+        if (g == 0) warp_max_sum[warp * GROUP + 2 * c + head] = make_float2(heads.max[head], heads.sum[head]);
+        float* to = warp_outputs + warp * WARP_STRIDE + (2 * c + head) * (HEAD_DIM + 4) + 8 * g;
+#pragma unroll
+        for (int i = 0; i < HEAD_DIM / 16; i += 2) {
+            *reinterpret_cast<float4*>(to + i / 4 * 64 + i % 4 * 2) =
+                make_float4(heads.output[i][head], heads.output[i][2 + head], heads.output[i + 1][head],
+                            heads.output[i + 1][2 + head]);
+        }
+    }
+    __syncthreads();
+
+    const size_t group = static_cast<size_t>(sequence) * NUM_KV_HEADS + kv_head;
+    float* group_partial = partial + group * splits * OUTPUTS;
+    float2* group_max_sum = partial_ml + group * splits * GROUP;
+    for (int i = thread * 4; i < OUTPUTS; i += DECODE_WARPS * 32 * 4) {
+        const int head = i / HEAD_DIM, dimension = i % HEAD_DIM;
+        const Merged merged = merge(warp_max_sum + head, warp_outputs + head * (HEAD_DIM + 4) + dimension,
+                                    DECODE_WARPS, GROUP, WARP_STRIDE);
+        if (splits == 1) {
+            store_quotient(out_heads + i, merged);
+        } else {
+            *reinterpret_cast<float4*>(group_partial + split * OUTPUTS + i) = merged.value;
+            if (dimension == 0) group_max_sum[split * GROUP + head] = make_float2(merged.max, merged.sum);
+        }
+    }
+    if (splits == 1) return;
+
+    __threadfence();  // this block's part is visible before its arrival is
+    __syncthreads();
+    if (thread == 0) is_last = atomicInc(counters + group, splits - 1) == static_cast<unsigned>(splits - 1);
+    __syncthreads();
+    if (!is_last) return;
+    __threadfence();  // nothing below is read from before the arrivals
+    for (int i = thread * 4; i < OUTPUTS; i += DECODE_WARPS * 32 * 4) {
+        store_quotient(out_heads + i,
+                       merge(group_max_sum + i / HEAD_DIM, group_partial + i, splits, GROUP, OUTPUTS));
+    }
+}
+EXPORT(decode_attention)
