@@ -129,7 +129,12 @@ public:
             abort();
         }
         base = static_cast<char*>(mapped);
+        total = count * (USABLE + GUARD);
     }
+
+    ~Stacks() { munmap(base, total); }
+
+    Stacks(const Stacks&) = delete;
 
     char* stack(size_t index) {
         char* low = base + index * (USABLE + GUARD) + GUARD;
@@ -145,6 +150,7 @@ public:
 
 private:
     char* base;
+    size_t total;
 };
 
 } // namespace emulated
