@@ -99,7 +99,10 @@ static bool run(std::vector<std::string> arguments, const std::string& output) {
 // Compiles in a folder of its own and moves the result to `object` at once, so that nobody sees half of it.
 static NvrtcResult build(Program& program, std::vector<std::string> arguments, const std::string& object) {
     std::string folder = object + ".XXXXXX";
-    if (!mkdtemp(folder.data())) return NVRTC_INTERNAL_ERROR;
+    if (!mkdtemp(folder.data())) {
+        program.log = "cannot write beside " + object;
+        return NVRTC_INTERNAL_ERROR;
+    }
     std::string source = folder + "/kernels.cu", log = folder + "/log", made = folder + "/kernels.so";
     NvrtcResult result = NVRTC_INTERNAL_ERROR;
     if (write_file(source, program.source)) {
