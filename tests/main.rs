@@ -8,6 +8,7 @@ mod comparison;
 mod config;
 mod determinism;
 mod goldens;
+mod gpu;
 mod harness;
 mod hub;
 mod invariants;

@@ -8,7 +8,7 @@ mod operations;
 pub mod qwen3;
 mod recorder;
 
-pub use build::{load, model_config};
+pub use build::{check, load, model_config};
 pub use candle::{CandleExecutor, CandleOptions};
 pub use executor::{Engine, Executor, SampledToken, StepResult};
 pub use operations::{AttentionRow, AttentionSize, OperationGrid, OperationRow, Samples};
