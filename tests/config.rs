@@ -159,8 +159,8 @@ fn mistakes_name_the_key_and_the_nearest_valid_names() {
             "did you mean `poisson`",
         ),
         (&["model=qwen3-06b"], "command line, key `model`: there is no model `qwen3-06b`", "did you mean `qwen3-0.6b`"),
-        (&["backend=cuda"], "command line, key `backend`: there is no backend `cuda`", "CUDA executor"),
-        (&["backend.kind=cuda"], "command line, key `backend.kind`: `cuda` is not one of its values", "CUDA executor"),
+        (&["backend=cuda-13"], "command line, key `backend`: there is no backend `cuda-13`", "`cuda`"),
+        (&["backend.kind=gpu"], "command line, key `backend.kind`: `gpu` is not one of its values", "`cuda`"),
         (
             &["model.config.num_hiden_layers=2"],
             "command line, key `model.config.num_hiden_layers`: there is no such key",

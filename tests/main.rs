@@ -9,6 +9,7 @@ mod config;
 mod cuda;
 mod determinism;
 mod goldens;
+mod gpu;
 mod harness;
 mod hub;
 mod invariants;

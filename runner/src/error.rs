@@ -7,6 +7,7 @@ use fidelio_shared::compare::Refusal;
 use fidelio_shared::schema::DataError;
 
 use crate::config::ConfigError;
+use crate::engine::cuda::CudaUnavailable;
 
 /// An error of our own with a hint.
 #[derive(Debug)]
@@ -73,7 +74,8 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     let refusal = || cause.downcast_ref::<Refusal>().and_then(Refusal::hint);
     let config = || cause.downcast_ref::<ConfigError>().and_then(|error| error.hint.clone());
     let own = || cause.downcast_ref::<Hinted>().map(|error| error.hint.clone());
-    data.or_else(refusal).or_else(config).or_else(own)
+    let cuda = || cause.downcast_ref::<CudaUnavailable>().map(|error| error.hint.clone());
+    data.or_else(refusal).or_else(config).or_else(own).or_else(cuda)
 }
 
 /// The user's reader went away (`fidelio … | head`): not an error.

@@ -32,15 +32,17 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
             Ok(Outcome::made(&save_workload(&context, &resolved(experiment)?, out.as_deref())?))
         }
         Verb::Profile { experiment, out } => {
-            let experiment = resolved(experiment)?;
-            let mut engine = measure::load_engine(&context, &experiment)?;
+            let mut experiment = resolved(experiment)?;
+            measure::check_measurable(&experiment)?;
+            let mut engine = measure::load_engine(&context, &mut experiment)?;
             Ok(Outcome::made(&profile::profile(&context, &experiment, engine.as_mut(), out.as_deref())?))
         }
         Verb::Measure { experiment, workload, repeats, out } => {
-            let experiment = resolved(experiment)?;
+            let mut experiment = resolved(experiment)?;
+            measure::check_measurable(&experiment)?;
             let workload = workload_dir(&context, &experiment, workload)?;
             let asked = measure::read_workload(&experiment, &workload)?;
-            let mut engine = measure::load_engine(&context, &experiment)?;
+            let mut engine = measure::load_engine(&context, &mut experiment)?;
             let repeats = repeats.unwrap_or(experiment.backend.repeats);
             let made = measure::measure(&context, &experiment, &asked, repeats, engine.as_mut(), out.as_deref())?;
             let paths: Vec<String> = made.iter().map(|path| path.display().to_string()).collect();

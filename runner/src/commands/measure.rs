@@ -158,10 +158,10 @@ fn settings(replica: Result<Replica, String>) -> anyhow::Result<Replica> {
     })
 }
 
-/// What only a simulation can do.
+/// This machine and this version can measure the experiment; asked before anything is made for it.
 ///
 /// # Errors
-/// The first such setting, named.
+/// The first setting that only a simulation can do, or what the backend lacks here.
 pub fn check_measurable(experiment: &Experiment) -> anyhow::Result<()> {
     let (scheduler, cluster) = (&experiment.scheduler, &experiment.cluster);
     let simulated_only = [
@@ -175,7 +175,7 @@ pub fn check_measurable(experiment: &Experiment) -> anyhow::Result<()> {
             let problem = format!("{name} can be simulated, but the engine of this version does not have it");
             Err(Hinted::new(problem, "`fidelio simulate` takes it; leave it out to measure").into())
         }
-        None => Ok(()),
+        None => engine::check(experiment),
     }
 }
 
@@ -208,17 +208,18 @@ impl Recorder for Nowhere {
     }
 }
 
-/// Loads the experiment's engine, with a word about how long that may take.
+/// Loads the experiment's engine, with a word about how long that may take. The experiment then has its KV blocks:
+/// where the GPU's memory decides, they are counted now.
 ///
 /// # Errors
 /// When it cannot be loaded, or the user interrupted meanwhile.
-pub fn load_engine(context: &Context, experiment: &Experiment) -> anyhow::Result<Box<dyn Engine>> {
-    check_measurable(experiment)?;
+pub fn load_engine(context: &Context, experiment: &mut Experiment) -> anyhow::Result<Box<dyn Engine>> {
     let parameters = engine::model_config(experiment)?.num_parameters();
     context.talk.note(format!("loading {} ({:.1} M parameters)", experiment.model.name, parameters as f64 / 1e6));
     let engine = engine::load(experiment)?;
     if interrupt::flag().load(Ordering::Relaxed) {
         return Err(Interrupted.into());
     }
+    experiment.scheduler.num_blocks = engine.num_blocks();
     Ok(engine)
 }

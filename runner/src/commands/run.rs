@@ -15,6 +15,7 @@ use crate::interrupt;
 /// # Errors
 /// As the stages: the first that fails ends the job, and what the earlier ones made stays.
 pub fn run(context: &Context, experiment: &Experiment, out: Option<&Path>) -> anyhow::Result<Outcome> {
+    measure::check_measurable(experiment)?;
     let talk = context.talk;
     let mut context = context.clone();
     if let Some(out) = out {
@@ -25,6 +26,7 @@ pub fn run(context: &Context, experiment: &Experiment, out: Option<&Path>) -> an
     stage(1, "workload");
     let workload_dir = save_workload(&context, experiment, None)?;
     let asked = measure::read_workload(experiment, &workload_dir)?;
+    let experiment = &mut experiment.clone();
     let mut engine = measure::load_engine(&context, experiment)?;
 
     stage(2, "profile");

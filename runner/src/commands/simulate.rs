@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use fidelio_shared::schema::{Origin, RunMeta, Workload, read_document, write_json};
+use fidelio_shared::serving::SchedulerConfig;
 use fidelio_shared::simulate::vidur::VidurSimulation;
 use fidelio_shared::simulate::{Simulation, SimulationCounts, SimulationError, VidurRecorder};
 use fidelio_shared::time::Nanos;
@@ -36,6 +37,7 @@ pub fn simulate(
         .with_context(|| format!("reading the workload `{}`", workload_dir.display()))?;
     check_workload(experiment, &workload)?;
     let loaded = latency::load(experiment, profile).context("loading the latency model")?;
+    let experiment = &Experiment { scheduler: counted_blocks(experiment, &loaded)?, ..experiment.clone() };
     let id = Kind::SimRun.id(&json!({
         "workload": workload.sha256(),
         "profile": loaded.sha256,
@@ -69,6 +71,30 @@ pub fn simulate(
     run.results.insert("sha256".to_owned(), json!(staging.hash()?));
     run.ended_at = Some(meta::now());
     measure::save_run(staging, &run)
+}
+
+/// The scheduler with its KV blocks: where a GPU's memory decides, those its profile was measured with, else those a
+/// known memory has room for.
+fn counted_blocks(experiment: &Experiment, loaded: &LoadedModel) -> anyhow::Result<SchedulerConfig> {
+    let mut scheduler = experiment.scheduler.clone();
+    if scheduler.num_blocks > 0 {
+        return Ok(scheduler);
+    }
+    let params = loaded.measured.as_ref().map(|meta| &meta.params);
+    let measured = params.and_then(|params| params.get("scheduler")?.get("num_blocks")?.as_u64());
+    let measured = measured.and_then(|count| u32::try_from(count).ok()).filter(|count| *count > 0);
+    let known =
+        || experiment.blocks_from_memory().map_err(|problem| Hinted::new(problem, "say `scheduler.num_blocks=N`"));
+    match measured.map_or_else(known, |count| Ok(Some(count)))? {
+        Some(num_blocks) => scheduler.num_blocks = num_blocks,
+        None => {
+            let hint = "say `scheduler.num_blocks=N`, or name a profile of that GPU with `--profile DIR`";
+            let problem =
+                "`scheduler.num_blocks` is for the GPU's free memory to decide, and nothing here tells how many";
+            return Err(Hinted::new(problem, hint).into());
+        }
+    }
+    Ok(scheduler)
 }
 
 /// Where the experiment's profile is, when its latency model has one and nobody named it.
@@ -120,8 +146,8 @@ fn begun(experiment: &Experiment, id: &str, workload_dir: &Path, workload: &Work
         "latency_model": if measured_host { format!("{} with host overhead", kind.name()) } else { kind.name().to_owned() },
     }));
     run.inputs.insert("workload".to_owned(), workload.sha256());
-    if let Some(hardware) = &loaded.hardware {
-        run.hardware = Some(hardware.clone());
+    if let Some(hardware) = loaded.measured.as_ref().and_then(|meta| meta.hardware.clone()) {
+        run.hardware = Some(hardware);
     } else if let Some(device) = &experiment.hardware.device {
         run.hardware = Some(json!({ "device": device.name, "hardware_id": experiment.hardware.name }));
     }

@@ -198,6 +198,29 @@ pub struct BackendConfig {
     pub warmup_requests: u32,
     /// Real runs of the same workload; those after the first serve the noise floor.
     pub repeats: u32,
+    /// How the GPU is driven; there with `kind = "cuda"`, and with no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cuda: Option<CudaConfig>,
+}
+
+/// How the CUDA engine drives the GPU. None of this changes what is computed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CudaConfig {
+    /// Replay one CUDA graph a decode bucket; without it every kernel is launched by itself.
+    pub graphs: bool,
+    /// Let a kernel begin while the one before it drains.
+    pub programmatic_launch: bool,
+    /// Decoding sequences of the largest graph; absent: all up to `scheduler.max_num_seqs`. Larger batches are launched
+    /// kernel by kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_captured_seqs: Option<u32>,
+}
+
+impl Default for CudaConfig {
+    fn default() -> Self {
+        CudaConfig { graphs: true, programmatic_launch: true, max_captured_seqs: None }
+    }
 }
 
 /// Which executor.
@@ -206,6 +229,8 @@ pub struct BackendConfig {
 pub enum BackendKind {
     /// candle on the processor, f32.
     CandleCpu,
+    /// Our own kernels on an NVIDIA GPU, bfloat16.
+    Cuda,
 }
 
 impl BackendKind {
@@ -213,6 +238,7 @@ impl BackendKind {
     pub fn name(self) -> &'static str {
         match self {
             BackendKind::CandleCpu => "candle-cpu",
+            BackendKind::Cuda => "cuda",
         }
     }
 }

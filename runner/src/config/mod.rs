@@ -5,6 +5,7 @@
 //! files, and then changes single keys. So a later choice of an option also drops what earlier layers
 //! had changed in that group, and setting another `kind` in a table starts that table afresh.
 
+mod blocks;
 mod error;
 mod experiment;
 mod layers;
@@ -14,8 +15,8 @@ mod resolve;
 
 pub use error::ConfigError;
 pub use experiment::{
-    BackendConfig, BackendKind, Clock, ClusterSettings, CompareConfig, ConfigSource, Experiment, HardwareConfig,
-    LatencyConfig, LatencyKind, LoadFormat, ModelConfig, ProfileConfig, SimulationConfig,
+    BackendConfig, BackendKind, Clock, ClusterSettings, CompareConfig, ConfigSource, CudaConfig, Experiment,
+    HardwareConfig, LatencyConfig, LatencyKind, LoadFormat, ModelConfig, ProfileConfig, SimulationConfig,
 };
 pub use model_shape::model_shape;
 pub use presets::{DEMO_PROMPTS, GROUPS, Library, Listing, QWEN3_TOKENIZER_GZ};

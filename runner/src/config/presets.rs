@@ -29,15 +29,18 @@ macro_rules! presets {
 
 presets! {
     "backend" / "candle-cpu",
+    "backend" / "cuda",
     "experiment" / "llama3-8b-a100",
     "experiment" / "quickstart",
     "experiment" / "qwen3-0.6b",
+    "experiment" / "qwen3-0.6b-gpu",
     "hardware" / "a100-80gb",
     "hardware" / "a40",
     "hardware" / "h100-80gb",
     "hardware" / "h200",
     "hardware" / "l40s",
     "hardware" / "rtx-4090",
+    "hardware" / "this-gpu",
     "hardware" / "this-machine",
     "latency" / "layers",
     "latency" / "operations",
@@ -150,10 +153,10 @@ impl Library {
         }
         let options: Vec<String> = self.options(group).into_iter().map(|listing| listing.option).collect();
         let problem = format!("there is no {group} `{option}`");
-        let hint = not_yet(group, option).unwrap_or_else(|| match group {
+        let hint = match group {
             EXPERIMENT => format!("{} A path of a `.toml` file works too", nearest(option, &options)),
             _ => nearest(option, &options),
-        });
+        };
         let error = ConfigError::new(place, problem).with_hint(hint);
         Err(if group == EXPERIMENT { error } else { error.at_key(group) })
     }
@@ -175,14 +178,6 @@ impl Library {
         found.sort_by(|left, right| left.option.cmp(&right.option));
         found
     }
-}
-
-/// What to say of an option that is known but not built.
-pub(super) fn not_yet(group: &str, option: &str) -> Option<String> {
-    (group == "backend" && option == "cuda").then(|| {
-        "this version has no GPU engine: it still needs the CUDA executor; `backend=candle-cpu` computes on the processor"
-            .to_owned()
-    })
 }
 
 fn file_of(dir: &Path, group: &str, option: &str) -> PathBuf {

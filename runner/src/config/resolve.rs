@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fidelio_shared::serving::memory::{VllmMemory, vllm_blocks};
 use fidelio_shared::serving::{Policy, SchedulerConfig};
 use fidelio_shared::workload::WorkloadSpec;
 use serde::Deserialize;
 use serde_json::Map;
 use toml::Value;
 
+use super::blocks::blocks_from_memory;
 use super::error::{ConfigError, nearest};
 use super::experiment::{
-    BackendConfig, Clock, ClusterSettings, CompareConfig, ConfigSource, Experiment, HardwareConfig, LatencyConfig,
-    LatencyKind, ModelConfig, ProfileConfig, SimulationConfig,
+    BackendConfig, BackendKind, Clock, ClusterSettings, CompareConfig, ConfigSource, Experiment, HardwareConfig,
+    LatencyConfig, LatencyKind, ModelConfig, ProfileConfig, SimulationConfig,
 };
 use super::layers::{Layer, Merged};
-use super::model_shape::model_shape;
-use super::presets::{GROUPS, Library, not_yet};
+use super::presets::{GROUPS, Library};
 
 /// What the user asked for.
 #[derive(Clone, Debug, Default)]
@@ -88,7 +87,9 @@ pub fn resolve(request: &ConfigRequest) -> Result<Experiment, ConfigError> {
     }
     fill(&mut merged);
     let mut settings = read_settings(&merged)?;
-    check_simulation(&settings, &|key, problem| ConfigError::new(merged.place(key), problem).at_key(key))?;
+    let fail = |key: &str, problem| ConfigError::new(merged.place(key), problem).at_key(key);
+    check_simulation(&settings, &fail)?;
+    settle_backend(&mut settings.backend, &fail)?;
     derive(&mut settings, &merged)?;
     check(&settings, &merged)?;
     let Settings {
@@ -182,9 +183,7 @@ fn read_settings(merged: &Merged) -> Result<Settings, ConfigError> {
         let (key, problem, hint) = if message.starts_with("unknown field") {
             (join(name), "there is no such key".to_owned(), Some(nearest(name, valid)))
         } else if message.starts_with("unknown variant") {
-            let hint =
-                not_yet(table.split('.').next().unwrap_or_default(), name).unwrap_or_else(|| nearest(name, valid));
-            (table.clone(), format!("`{name}` is not one of its values"), Some(hint))
+            (table.clone(), format!("`{name}` is not one of its values"), Some(nearest(name, valid)))
         } else if message.starts_with("missing field") {
             let hint = GROUPS
                 .contains(&name)
@@ -220,7 +219,9 @@ fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigError> {
         found.hint = error.hint;
         found
     })?;
-    settings.scheduler.check().map_err(|problem| fail("scheduler", problem))?;
+    // Blocks still to be counted are no mistake.
+    let counted = SchedulerConfig { num_blocks: settings.scheduler.num_blocks.max(1), ..settings.scheduler.clone() };
+    counted.check().map_err(|problem| fail("scheduler", problem))?;
     let longest = settings.model.config.as_ref().and_then(|config| config.get("max_position_embeddings")?.as_u64());
     if let Some(longest) = longest.filter(|longest| u64::from(settings.scheduler.max_model_len) > *longest) {
         let problem = format!("{} is more than the model's {longest} positions", settings.scheduler.max_model_len);
@@ -257,6 +258,23 @@ fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// The GPU's settings go with the GPU's engine, which has all of them.
+fn settle_backend(backend: &mut BackendConfig, fail: &impl Fn(&str, String) -> ConfigError) -> Result<(), ConfigError> {
+    if backend.kind != BackendKind::Cuda {
+        let is_set = backend.cuda.is_some();
+        let problem = || fail("backend.cuda", format!("does not go with backend `{}`", backend.kind.name()));
+        return if is_set { Err(problem().with_hint("`backend=cuda` takes it")) } else { Ok(()) };
+    }
+    let largest = backend.cuda.get_or_insert_default().max_captured_seqs;
+    match largest.filter(|seqs| !(1..=4_096).contains(seqs)) {
+        Some(seqs) => {
+            let problem = format!("{seqs} is not between 1 and 4096");
+            Err(fail("backend.cuda.max_captured_seqs", problem).with_hint("`backend.cuda.graphs=false` captures none"))
+        }
+        None => Ok(()),
+    }
+}
+
 /// What follows from other settings: batches out at once, and KV blocks where only memory is given.
 fn derive(settings: &mut Settings, merged: &Merged) -> Result<(), ConfigError> {
     let fail = |key: &str, problem: String| ConfigError::new(merged.place(key), problem).at_key(key);
@@ -279,23 +297,20 @@ fn derive(settings: &mut Settings, merged: &Merged) -> Result<(), ConfigError> {
         let hint = "say how many: Vidur's planner counts otherwise than vLLM, from which ours are derived";
         return Err(fail("scheduler.num_blocks", "is missing".to_owned()).with_hint(hint));
     }
-    let Some(device) = &settings.hardware.device else {
-        let hint = "say how many, or choose hardware with a known memory (`fidelio configs hardware`)";
-        return Err(fail("scheduler.num_blocks", "is missing".to_owned()).with_hint(hint));
-    };
-    let memory = VllmMemory {
-        total_bytes: device.memory_bytes,
-        gpu_memory_utilization: settings.hardware.gpu_memory_utilization,
-        max_num_seqs: scheduler.max_num_seqs,
-        max_num_batched_tokens: scheduler.max_num_batched_tokens,
-        non_torch_bytes: VllmMemory::NON_TORCH_BYTES,
-    };
-    let plan = model_shape(&settings.model, &settings.cluster)
-        .and_then(|shape| vllm_blocks(&shape, &memory, scheduler.block_size))
-        .map_err(|problem| fail("scheduler.num_blocks", format!("cannot be derived from memory: {problem}")))?;
-    // vLLM keeps one block for itself.
-    let kept = u32::from(scheduler.policy == Policy::VllmV1 && plan.num_blocks > 1);
-    scheduler.num_blocks = plan.num_blocks - kept;
+    if settings.backend.kind == BackendKind::Cuda {
+        // The engine's free memory decides; what loads no engine takes it from a profile.
+        return Ok(());
+    }
+    let derived = blocks_from_memory(&settings.model, &settings.hardware, &settings.cluster, scheduler);
+    match derived
+        .map_err(|problem| fail("scheduler.num_blocks", format!("cannot be derived from memory: {problem}")))?
+    {
+        Some(num_blocks) => scheduler.num_blocks = num_blocks,
+        None => {
+            let hint = "say how many, or choose hardware with a known memory (`fidelio configs hardware`)";
+            return Err(fail("scheduler.num_blocks", "is missing".to_owned()).with_hint(hint));
+        }
+    }
     Ok(())
 }
 

@@ -7,13 +7,15 @@ use fidelio_shared::schema::DataError;
 
 use crate::config::{BackendKind, Experiment, LoadFormat};
 use crate::engine::qwen3::{self, Qwen3, Qwen3Config};
-use crate::engine::{CandleExecutor, CandleOptions, Engine};
+use crate::engine::{CandleExecutor, CandleOptions, Engine, cuda};
 use crate::error::Hinted;
 use crate::interrupt;
 use crate::workload::PromptTokenizer;
 
 /// Tokens that end a Qwen3 sequence when the model's configuration names none: `<|im_end|>`, `<|endoftext|>`.
 const QWEN3_STOP_TOKENS: [u32; 2] = [151_645, 151_643];
+
+const CUDA_UNAVAILABLE: &str = "`backend=cuda` cannot be used on this machine";
 
 /// The model's shape, as its `config.json` says it.
 ///
@@ -38,6 +40,26 @@ fn num_threads(experiment: &Experiment) -> usize {
 pub fn load(experiment: &Experiment) -> anyhow::Result<Box<dyn Engine>> {
     match experiment.backend.kind {
         BackendKind::CandleCpu => Ok(Box::new(candle(experiment)?)),
+        BackendKind::Cuda => {
+            cuda::require().context(CUDA_UNAVAILABLE)?;
+            Err(Hinted::new(
+                "this version has no engine for the GPU yet",
+                "`backend=candle-cpu` computes on the processor",
+            )
+            .into())
+        }
+    }
+}
+
+/// The experiment's backend can be used on this machine: a question that costs little, to be asked before work is done
+/// for it.
+///
+/// # Errors
+/// What is missing, with what to do about it.
+pub fn check(experiment: &Experiment) -> anyhow::Result<()> {
+    match experiment.backend.kind {
+        BackendKind::CandleCpu => Ok(()),
+        BackendKind::Cuda => cuda::require().map(drop).context(CUDA_UNAVAILABLE),
     }
 }
 

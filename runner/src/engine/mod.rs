@@ -10,7 +10,7 @@ pub mod qwen3;
 mod recorder;
 mod sequences;
 
-pub use build::{load, model_config};
+pub use build::{check, load, model_config};
 pub use candle::{CandleExecutor, CandleOptions};
 pub use executor::{Engine, Executor, HostPhases, SampledToken, StepResult};
 pub use operations::{AttentionRow, AttentionSize, OperationGrid, OperationRow, Samples};

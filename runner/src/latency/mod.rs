@@ -10,13 +10,14 @@ use fidelio_shared::latency::layered::{LayerProfile, LayeredModel};
 use fidelio_shared::latency::{
     BatchShape, LatencyModel, Roofline, StepModel, StepTime, VidurModel, VidurShape, VidurTables,
 };
-use fidelio_shared::schema::DataError;
+use fidelio_shared::schema::{DataError, Folder, RunMeta, read_document};
 use fidelio_shared::time::{Nanos, Ticks};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Experiment, LatencyKind, model_shape};
 use crate::error::Hinted;
+use crate::store::DirFolder;
 
 /// A model ready to predict, and what is to be recorded of it.
 pub struct LoadedModel {
@@ -26,8 +27,8 @@ pub struct LoadedModel {
     pub profile: Option<PathBuf>,
     /// Content of the files read.
     pub sha256: String,
-    /// What the profile was measured on, where it says so.
-    pub hardware: Option<Value>,
+    /// The profile's own metadata, where it has some.
+    pub measured: Option<RunMeta>,
     /// What a reader of the run should know: fit, what was set aside.
     pub report: Map<String, Value>,
 }
@@ -75,13 +76,14 @@ impl LatencyModel for AnyModel {
 pub fn load(experiment: &Experiment, profile: Option<&Path>) -> anyhow::Result<LoadedModel> {
     let mut files = Files::default();
     let mut report = Map::new();
-    let mut hardware = None;
+    let mut measured = None;
     let kind = match experiment.latency.kind {
         LatencyKind::Steps => {
-            let loaded = steps::load(experiment, needed(experiment, profile)?, &mut files)?;
-            report.insert("step_model".to_owned(), json!(loaded.fit));
-            hardware = loaded.hardware;
-            AnyKind::Steps(Box::new(loaded.model))
+            let dir = needed(experiment, profile)?;
+            measured = profile_meta(experiment, dir)?;
+            let (model, fit) = steps::load(experiment, dir, &mut files)?;
+            report.insert("step_model".to_owned(), json!(fit));
+            AnyKind::Steps(Box::new(model))
         }
         LatencyKind::VidurTables => {
             let tables = vidur_tables(needed(experiment, profile)?, &mut files)?;
@@ -97,7 +99,23 @@ pub fn load(experiment: &Experiment, profile: Option<&Path>) -> anyhow::Result<L
     };
     let profile = profile.filter(|_| experiment.latency.kind != LatencyKind::Roofline).map(Path::to_path_buf);
     let extra_host = Ticks::from_nanos_f64(experiment.latency.host_us * 1e3);
-    Ok(LoadedModel { model: AnyModel { kind, extra_host }, profile, sha256: files.finish(), hardware, report })
+    Ok(LoadedModel { model: AnyModel { kind, extra_host }, profile, sha256: files.finish(), measured, report })
+}
+
+/// The metadata of a profile of ours, which must be of this experiment's LLM.
+fn profile_meta(experiment: &Experiment, dir: &Path) -> anyhow::Result<Option<RunMeta>> {
+    let mut folder = DirFolder::open_dir(dir)?;
+    let Some(bytes) = read_document(&mut folder, "run_meta.json")? else { return Ok(None) };
+    let file = format!("{}/run_meta.json", folder.name());
+    let meta = RunMeta::read(&file, &bytes)?;
+    match meta.model.as_ref().filter(|model| **model != experiment.model.name) {
+        Some(model) => {
+            let problem = format!("this profile is of `{model}`, the experiment runs `{}`", experiment.model.name);
+            let hint = "`fidelio profile` measures one for this experiment; `--profile` names another";
+            Err(DataError::new(file, problem).in_column("model").with_hint(hint).into())
+        }
+        None => Ok(Some(meta)),
+    }
 }
 
 fn needed<'a>(experiment: &Experiment, profile: Option<&'a Path>) -> anyhow::Result<&'a Path> {
