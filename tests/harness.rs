@@ -1,5 +1,6 @@
 //! What tests share: the binary, scratch directories that are removed, fixtures, seeded random workloads.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -32,8 +33,14 @@ impl Scratch {
 
     /// Runs the binary inside the directory.
     pub fn fidelio(&self, args: &[&str]) -> Ran {
+        self.fidelio_with(args, &[])
+    }
+
+    /// Runs the binary inside the directory with these environment variables.
+    pub fn fidelio_with(&self, args: &[&str], variables: &[(&str, &OsStr)]) -> Ran {
         let output = Command::new(env!("CARGO_BIN_EXE_fidelio"))
             .args(args)
+            .envs(variables.iter().copied())
             .current_dir(&self.path)
             .env("XDG_CONFIG_HOME", &self.path)
             .env_remove("FIDELIO_CONFIG")

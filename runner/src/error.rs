@@ -7,7 +7,7 @@ use fidelio_shared::compare::Refusal;
 use fidelio_shared::schema::DataError;
 
 use crate::config::ConfigError;
-use crate::engine::cuda::CudaUnavailable;
+use crate::engine::cuda::{CudaUnavailable, GpuError};
 
 /// An error of our own with a hint.
 #[derive(Debug)]
@@ -75,7 +75,8 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     let config = || cause.downcast_ref::<ConfigError>().and_then(|error| error.hint.clone());
     let own = || cause.downcast_ref::<Hinted>().map(|error| error.hint.clone());
     let cuda = || cause.downcast_ref::<CudaUnavailable>().map(|error| error.hint.clone());
-    data.or_else(refusal).or_else(config).or_else(own).or_else(cuda)
+    let gpu = || cause.downcast_ref::<GpuError>().and_then(GpuError::hint).map(str::to_owned);
+    data.or_else(refusal).or_else(config).or_else(own).or_else(cuda).or_else(gpu)
 }
 
 /// The user's reader went away (`fidelio … | head`): not an error.

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use fidelio::engine::cuda::{self, CudaExecutor, CudaOptions};
 use fidelio::engine::qwen3::{LoadFormat, Qwen3, Qwen3Config};
-use fidelio::engine::{CandleExecutor, CandleOptions};
 use indicatif::ProgressBar;
 
 /// Seed of the weights both engines hold.
@@ -96,6 +95,7 @@ impl Shape {
             num_blocks: Some(400),
             block_size: self.block_size,
             max_num_seqs: 20,
+            max_captured_seqs: None,
             max_num_batched_tokens: 96,
             max_model_len: 512,
             gpu_memory_utilization: 0.9,
@@ -118,16 +118,5 @@ impl Shape {
 
     pub fn cpu_model(&self) -> Qwen3 {
         Qwen3::load(self.config(), &WEIGHTS).unwrap()
-    }
-
-    pub fn cpu(&self, options: &CudaOptions) -> CandleExecutor {
-        let options = CandleOptions {
-            num_blocks: options.num_blocks.unwrap(),
-            block_size: self.block_size,
-            num_threads: 1,
-            sampled_vocab_size: options.sampled_vocab_size,
-            stop_token_ids: Vec::new(),
-        };
-        CandleExecutor::new(self.cpu_model(), options, Arc::new(AtomicBool::new(false))).unwrap()
     }
 }

@@ -216,7 +216,10 @@ impl Recorder for Nowhere {
 pub fn load_engine(context: &Context, experiment: &mut Experiment) -> anyhow::Result<Box<dyn Engine>> {
     let parameters = engine::model_config(experiment)?.num_parameters();
     context.talk.note(format!("loading {} ({:.1} M parameters)", experiment.model.name, parameters as f64 / 1e6));
-    let engine = engine::load(experiment)?;
+    let bar = context.talk.progress(0, "loading");
+    let loaded = engine::load(experiment, &bar);
+    bar.finish_and_clear();
+    let engine = loaded?;
     if interrupt::flag().load(Ordering::Relaxed) {
         return Err(Interrupted.into());
     }

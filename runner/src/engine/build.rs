@@ -4,10 +4,12 @@ use std::path::Path;
 
 use anyhow::Context;
 use fidelio_shared::schema::DataError;
+use indicatif::ProgressBar;
 
 use crate::config::{BackendKind, Experiment, LoadFormat};
+use crate::engine::cuda::{self, CudaExecutor, CudaOptions};
 use crate::engine::qwen3::{self, Qwen3, Qwen3Config};
-use crate::engine::{CandleExecutor, CandleOptions, Engine, cuda};
+use crate::engine::{CandleExecutor, CandleOptions, Engine};
 use crate::error::Hinted;
 use crate::interrupt;
 use crate::workload::PromptTokenizer;
@@ -37,17 +39,17 @@ fn num_threads(experiment: &Experiment) -> usize {
 ///
 /// # Errors
 /// When weights, tokenizer or memory are not to be had.
-pub fn load(experiment: &Experiment) -> anyhow::Result<Box<dyn Engine>> {
+pub fn load(experiment: &Experiment, progress: &ProgressBar) -> anyhow::Result<Box<dyn Engine>> {
+    let config = model_config(experiment)?;
+    let longest = config.max_position_embeddings;
+    if experiment.scheduler.max_model_len as usize > longest {
+        let asked = experiment.scheduler.max_model_len;
+        let problem = format!("`scheduler.max_model_len` {asked} is more than the model's {longest}");
+        return Err(Hinted::new(problem, format!("set scheduler.max_model_len={longest} or less")).into());
+    }
     match experiment.backend.kind {
-        BackendKind::CandleCpu => Ok(Box::new(candle(experiment)?)),
-        BackendKind::Cuda => {
-            cuda::require().context(CUDA_UNAVAILABLE)?;
-            Err(Hinted::new(
-                "this version has no engine for the GPU yet",
-                "`backend=candle-cpu` computes on the processor",
-            )
-            .into())
-        }
+        BackendKind::CandleCpu => Ok(Box::new(candle(experiment, config)?)),
+        BackendKind::Cuda => Ok(Box::new(on_gpu(experiment, config, progress)?)),
     }
 }
 
@@ -63,28 +65,45 @@ pub fn check(experiment: &Experiment) -> anyhow::Result<()> {
     }
 }
 
-fn candle(experiment: &Experiment) -> anyhow::Result<CandleExecutor> {
-    let config = model_config(experiment)?;
-    let limit = config.max_position_embeddings;
-    if experiment.scheduler.max_model_len as usize > limit {
-        let problem = format!(
-            "`scheduler.max_model_len` {} is more than the model's {limit}",
-            experiment.scheduler.max_model_len
-        );
-        return Err(Hinted::new(problem, format!("set scheduler.max_model_len={limit} or less")).into());
-    }
-    let vocab_size = config.vocab_size;
+fn candle(experiment: &Experiment, config: Qwen3Config) -> anyhow::Result<CandleExecutor> {
+    let sampled = sampled_tokens(experiment, &config)?;
     let model = Qwen3::load(config, &load_format(experiment)?)
         .with_context(|| format!("loading model `{}`", experiment.model.name))?;
-    let tokenizer = PromptTokenizer::load(&experiment.model.tokenizer)?;
     let options = CandleOptions {
         num_blocks: experiment.scheduler.num_blocks as usize,
         block_size: experiment.scheduler.block_size as usize,
         num_threads: num_threads(experiment),
-        sampled_vocab_size: tokenizer.vocab_size().min(vocab_size),
-        stop_token_ids: if experiment.backend.stop_at_eos { stop_tokens(experiment)? } else { Vec::new() },
+        sampled_vocab_size: sampled,
+        stop_token_ids: stop_tokens(experiment)?,
     };
     CandleExecutor::new(model, options, interrupt::flag())
+}
+
+fn on_gpu(experiment: &Experiment, config: Qwen3Config, progress: &ProgressBar) -> anyhow::Result<CudaExecutor> {
+    let cuda_settings = experiment.backend.cuda.clone().unwrap_or_default();
+    let scheduler = &experiment.scheduler;
+    let options = CudaOptions {
+        num_blocks: Some(scheduler.num_blocks as usize).filter(|num_blocks| *num_blocks > 0),
+        block_size: scheduler.block_size as usize,
+        max_num_seqs: scheduler.max_num_seqs as usize,
+        max_captured_seqs: cuda_settings.max_captured_seqs.map(|seqs| seqs as usize),
+        max_num_batched_tokens: scheduler.max_num_batched_tokens as usize,
+        max_model_len: scheduler.max_model_len as usize,
+        gpu_memory_utilization: experiment.hardware.gpu_memory_utilization,
+        cuda_graphs: cuda_settings.graphs,
+        programmatic_launch: cuda_settings.programmatic_launch,
+        sampled_vocab_size: sampled_tokens(experiment, &config)?,
+        stop_token_ids: stop_tokens(experiment)?,
+        kernel_cache: cuda::kernel_cache(),
+    };
+    let format = load_format(experiment)?;
+    CudaExecutor::load(config, &format, options, interrupt::flag(), progress)
+        .with_context(|| format!("loading model `{}` onto the GPU", experiment.model.name))
+}
+
+/// Ids below are sampled: the model's vocabulary may be padded beyond its tokenizer's.
+fn sampled_tokens(experiment: &Experiment, config: &Qwen3Config) -> anyhow::Result<usize> {
+    Ok(PromptTokenizer::load(&experiment.model.tokenizer)?.vocab_size().min(config.vocab_size))
 }
 
 fn load_format(experiment: &Experiment) -> anyhow::Result<qwen3::LoadFormat> {
@@ -108,8 +127,12 @@ fn weights_dir(path: &Path) -> anyhow::Result<std::path::PathBuf> {
     Err(error.into())
 }
 
-/// `eos_token_id` of the model's configuration: one id or a list.
+/// Tokens that end a sequence: `eos_token_id` of the model's configuration, one id or a list; none unless the
+/// backend stops there.
 fn stop_tokens(experiment: &Experiment) -> anyhow::Result<Vec<u32>> {
+    if !experiment.backend.stop_at_eos {
+        return Ok(Vec::new());
+    }
     let config: serde_json::Value = serde_json::from_str(&experiment.model.config_json()?)?;
     let ids = |value: &serde_json::Value| -> Vec<u32> {
         let list = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);

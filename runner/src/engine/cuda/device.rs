@@ -155,23 +155,11 @@ impl Gpu {
         self.stream.begin_capture(mode).doing("beginning a graph capture")?;
         let enqueued = enqueue();
         // Ended in any case, or the stream would stay in capture.
-        let graph = self.stream.end_capture(sys::CUgraphInstantiate_flags(0)).map_err(|error| self.of_graph(error));
+        let graph = self.stream.end_capture(sys::CUgraphInstantiate_flags(0)).doing("making a CUDA graph");
         enqueued?;
         let graph = graph?.ok_or_else(|| GpuError::Step("the captured graph is empty".to_owned()))?;
-        graph.upload().map_err(|error| self.of_graph(error))?;
+        graph.upload().doing("making a CUDA graph")?;
         Ok(graph)
-    }
-
-    fn of_graph(&self, error: cudarc::driver::DriverError) -> GpuError {
-        match (error.0, self.free_bytes()) {
-            (CUresult::CUDA_ERROR_OUT_OF_MEMORY, Ok(free_bytes)) => GpuError::OutOfMemory {
-                what: "the CUDA graphs, beyond what is free,",
-                asked_bytes: 0,
-                free_bytes,
-                hint: "lower scheduler.num_blocks or hardware.gpu_memory_utilization, or set backend.cuda_graphs=false",
-            },
-            (code, _) => GpuError::Driver { doing: "making a CUDA graph", code },
-        }
     }
 
     /// Time `enqueue`'s work takes on the device, in milliseconds, by events around it.

@@ -33,6 +33,14 @@ pub enum GpuError {
         /// Which setting to lower.
         hint: &'static str,
     },
+    /// Device memory ran out in a call that allocates by itself: a launch, a graph.
+    #[error("{doing} failed: the GPU is out of memory, {free_bytes} bytes ({}) are free", gibibytes(*free_bytes))]
+    Exhausted {
+        /// What was being done.
+        doing: &'static str,
+        /// What was free.
+        free_bytes: u64,
+    },
     /// A kernel did not compile; the compiler's words.
     #[error("compiling the kernels for {architecture} failed:\n{log}")]
     Compile {
@@ -60,6 +68,20 @@ pub enum GpuError {
     Step(String),
 }
 
+impl GpuError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            GpuError::OutOfMemory { hint, .. } => Some(hint),
+            GpuError::Exhausted { .. } => {
+                Some("lower scheduler.num_blocks or hardware.gpu_memory_utilization, or set backend.cuda.graphs=false")
+            }
+            GpuError::Shape(_) => Some("`backend=candle-cpu` computes any dense Qwen3"),
+            _ => None,
+        }
+    }
+}
+
 fn gibibytes(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / (1u64 << 30) as f64)
 }
@@ -71,6 +93,12 @@ pub(super) trait Doing<T> {
 
 impl<T> Doing<T> for Result<T, DriverError> {
     fn doing(self, doing: &'static str) -> Result<T, GpuError> {
-        self.map_err(|error| GpuError::Driver { doing, code: error.0 })
+        self.map_err(|error| match error.0 {
+            CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
+                let free_bytes = cudarc::driver::result::mem_get_info().map_or(0, |(free, _)| free as u64);
+                GpuError::Exhausted { doing, free_bytes }
+            }
+            code => GpuError::Driver { doing, code },
+        })
     }
 }

@@ -37,6 +37,8 @@ pub struct CudaOptions {
     pub block_size: usize,
     /// Sequences of the largest step.
     pub max_num_seqs: usize,
+    /// Most sequences of a step with a graph; none for all there can be.
+    pub max_captured_seqs: Option<usize>,
     /// Tokens of the largest step.
     pub max_num_batched_tokens: usize,
     /// Tokens of the longest sequence.
@@ -108,7 +110,9 @@ impl CudaExecutor {
         let num_blocks = u32::try_from(model.cache.num_blocks).context("counting KV blocks")?;
         let graphs = match options.cuda_graphs {
             true => {
-                let buckets = Buckets::new(options.max_num_seqs, options.max_num_batched_tokens);
+                let captured =
+                    options.max_captured_seqs.map_or(options.max_num_seqs, |most| most.min(options.max_num_seqs));
+                let buckets = Buckets::new(captured, options.max_num_batched_tokens);
                 Some(Graphs::capture(&model, buckets, progress).context("capturing CUDA graphs")?)
             }
             false => None,

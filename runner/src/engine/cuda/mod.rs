@@ -2,6 +2,7 @@
 //! CUDA is loaded at run time, so this is in every build and needs no toolkit.
 
 mod buckets;
+mod ceilings;
 mod compile;
 mod device;
 mod error;
@@ -16,6 +17,7 @@ mod operations;
 mod step;
 mod weights;
 
+pub use ceilings::{Ceilings, ceilings};
 pub use compile::{Compiled, KernelShape, compile, kernel_cache};
 pub use error::GpuError;
 pub use executor::{CudaExecutor, CudaOptions};

@@ -412,7 +412,7 @@ fn prepare_products(
 }
 
 /// bfloat16 numbers between -1 and 1 that follow no pattern.
-fn noise(count: usize) -> Vec<u16> {
+pub(super) fn noise(count: usize) -> Vec<u16> {
     let mut state = 0x9e37_79b9_u32;
     let mut next = || {
         state ^= state << 13;
