@@ -10,6 +10,7 @@ extern "C" __global__ void __launch_bounds__(128)
     if (token < num_best && threadIdx.x == 0) best[token] = 0;
     const bf16* from = table + static_cast<size_t>(ids[token]) * HIDDEN;
     float* to = residual + static_cast<size_t>(token) * HIDDEN;
+#pragma unroll 1
     for (int i = threadIdx.x * 8; i < HIDDEN; i += 128 * 8) {
         const uint4 eight = *reinterpret_cast<const uint4*>(from + i);
         float4* out = reinterpret_cast<float4*>(to + i);

@@ -35,8 +35,9 @@ constexpr int ROW_CHUNKS = HEAD_DIM / 8;  // of 16 bytes
 constexpr int TILE_ELEMENTS = PREFILL_KEYS * HEAD_DIM;
 
 // Rows are as long as the banks are wide, or longer: without the swizzle, a column of 8 rows would be in one bank.
+// All exclusive ors, so that a loop over chunks costs one of them and not a register for each.
 __device__ __forceinline__ bf16* swizzled(bf16* tile, int row, int chunk) {
-    return tile + row * HEAD_DIM + (chunk ^ row % 8) * 8;
+    return tile + ((row * HEAD_DIM) ^ (row % 8 * 8) ^ (chunk * 8));
 }
 
 // A warp copies its 16 rows of a tile. `cache_row` is that of row `lane % 16`, -1 past the last key: zeros then,
@@ -48,8 +49,8 @@ __device__ __forceinline__ void copy_tile(bf16* stage, const bf16* k_cache, cons
     for (int first = 0; first < 16; first += ROWS_AT_ONCE) {
         const int row = first + lane / ROW_CHUNKS, from = __shfl_sync(ALL_LANES, cache_row, row);
         const size_t offset = from < 0 ? 0 : static_cast<size_t>(from) * HEAD_DIM + chunk * 8;
-        copy_async_16(swizzled(stage, warp * 16 + row, chunk), k_cache + offset, from >= 0);
-        copy_async_16(swizzled(stage + TILE_ELEMENTS, warp * 16 + row, chunk), v_cache + offset, from >= 0);
+        copy_async_16(swizzled(stage + warp * 16 * HEAD_DIM, row, chunk), k_cache + offset, from >= 0);
+        copy_async_16(swizzled(stage + TILE_ELEMENTS + warp * 16 * HEAD_DIM, row, chunk), v_cache + offset, from >= 0);
     }
 }
 
@@ -74,13 +75,16 @@ __device__ __forceinline__ void score_keys(float (&scores)[PREFILL_KEYS / 8][4],
                                            const unsigned (&query)[HEAD_DIM / 16][4], bf16* keys) {
     const int lane = threadIdx.x % 32, row = lane / 16 * 8 + lane % 8, half = lane / 8 % 2;
 #pragma unroll
-    for (int i = 0; i < PREFILL_KEYS / 8; i += 2) {
+    for (int i = 0; i < PREFILL_KEYS / 8; i++) {
 #pragma unroll
-        for (int x = 0; x < 4; x++) scores[i][x] = scores[i + 1][x] = 0.0f;
+        for (int x = 0; x < 4; x++) scores[i][x] = 0.0f;
+    }
 #pragma unroll
-        for (int step = 0; step < HEAD_DIM / 16; step++) {
+    for (int step = 0; step < HEAD_DIM / 16; step++) {
+#pragma unroll
+        for (int i = 0; i < PREFILL_KEYS / 8; i += 2) {
             unsigned b[4];
-            ldmatrix_x4(b, swizzled(keys, i * 8 + row, step * 2 + half));
+            ldmatrix_x4(b, swizzled(keys + i * 8 * HEAD_DIM, row, step * 2 + half));
             mma_bf16(scores[i], query[step], b[0], b[1]);
             mma_bf16(scores[i + 1], query[step], b[2], b[3]);
         }
@@ -149,55 +153,59 @@ __device__ __forceinline__ void absorb_values(QueryRows& rows, const float (&pro
 #pragma unroll
         for (int chunk = 0; chunk < ROW_CHUNKS; chunk += 2) {
             unsigned b[4];
-            ldmatrix_x4_trans(b, swizzled(values, i * 8 + lane % 16, chunk + lane / 16));
+            ldmatrix_x4_trans(b, swizzled(values + i * 8 * HEAD_DIM, lane % 16, chunk + lane / 16));
             mma_bf16(rows.output[chunk], a, b[0], b[1]);
             mma_bf16(rows.output[chunk + 1], a, b[2], b[3]);
         }
     }
 }
 
-extern "C" __global__ void __launch_bounds__(PREFILL_WARPS * 32)
+extern "C" __global__ void __launch_bounds__(PREFILL_WARPS * 32, 3)
     prefill_attention(const bf16* qkv, const int4* tiles, const int* block_ids, const bf16* k_cache,
                       const bf16* v_cache, bf16* out) {
     DYNAMIC_SHARED(bf16, stages);
     grid_dependency_trigger();
     grid_dependency_wait();
     const int4 tile = tiles[blockIdx.y];
-    const int first_row = tile.x, num_rows = tile.y, first_position = tile.z, head = blockIdx.x;
+    const int num_rows = tile.y, first_position = tile.z, head = blockIdx.x;
     if (num_rows == 0) return;  // a padding tile
-    const int* blocks = block_ids + tile.w;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, c = lane % 4;
-    const int num_keys = first_position + num_rows, num_tiles = (num_keys + PREFILL_KEYS - 1) / PREFILL_KEYS;
+    const int num_keys = first_position + num_rows;
 
-    const auto row_to_copy = [&](int tile_of_keys) {
-        const int key = tile_of_keys * PREFILL_KEYS + warp * 16 + lane % 16;
+    const int* blocks = block_ids + tile.w;
+    const auto row_to_copy = [&](int first_key) {
+        const int key = first_key + warp * 16 + lane % 16;
         return key < num_keys ? cache_row_of_key(blocks, key, head / GROUP) : -1;
     };
     copy_tile(stages, k_cache, v_cache, row_to_copy(0));
     copy_async_commit();
-    int next_row = row_to_copy(1);  // looked up a tile ahead, for its latency
+    int next_row = row_to_copy(PREFILL_KEYS);  // looked up a tile ahead, for its latency
 
-    const int warp_rows = min(num_rows - warp * 16, 16);  // may be none
-    const int warp_position = first_position + warp * 16;
-    const size_t warp_row = first_row + warp * 16;
+    const int warp_row = tile.x + warp * 16, warp_position = first_position + warp * 16;
+    const int warp_end = min(num_keys, warp_position + 16);  // of its rows' positions; it may have none
     unsigned query[HEAD_DIM / 16][4];
-    load_queries(query, qkv + warp_row * QKV_WIDTH + head * HEAD_DIM, warp_rows);
+    load_queries(query, qkv + static_cast<size_t>(warp_row) * QKV_WIDTH + head * HEAD_DIM, warp_end - warp_position);
 
     QueryRows rows = {{MASKED, MASKED}, {0.0f, 0.0f}, {}};
-    for (int t = 0; t < num_tiles; t++) {
+    bf16* tile_of_keys = stages;
+    bf16* other_tile = stages + 2 * TILE_ELEMENTS;
+#pragma unroll 1
+    for (int first_key = 0; first_key < num_keys; first_key += PREFILL_KEYS) {
         copy_async_wait<0>();
-        __syncthreads();  // tile t has arrived, and nobody reads the other stage any more
-        if (t + 1 < num_tiles) copy_tile(stages + (t + 1) % 2 * 2 * TILE_ELEMENTS, k_cache, v_cache, next_row);
+        __syncthreads();  // this tile has arrived, and nobody reads the other one any more
+        if (first_key + PREFILL_KEYS < num_keys) copy_tile(other_tile, k_cache, v_cache, next_row);
         copy_async_commit();
-        next_row = row_to_copy(t + 2);
-        const int first_key = t * PREFILL_KEYS;
-        if (warp_rows <= 0 || first_key >= warp_position + warp_rows) continue;  // no rows, or all keys are ahead
-        bf16* keys = stages + t % 2 * 2 * TILE_ELEMENTS;
-        float scores[PREFILL_KEYS / 8][4];
-        score_keys(scores, query, keys);
-        if (first_key + PREFILL_KEYS - 1 > warp_position) mask_future(scores, first_key, warp_position + g);
-        absorb_scores(rows, scores);
-        absorb_values(rows, scores, keys + TILE_ELEMENTS);
+        next_row = row_to_copy(first_key + 2 * PREFILL_KEYS);
+        if (first_key < warp_end && warp_position < warp_end) {  // else all keys are ahead, or there are no rows
+            float scores[PREFILL_KEYS / 8][4];
+            score_keys(scores, query, tile_of_keys);
+            if (first_key + PREFILL_KEYS - 1 > warp_position) mask_future(scores, first_key, warp_position + g);
+            absorb_scores(rows, scores);
+            absorb_values(rows, scores, tile_of_keys + TILE_ELEMENTS);
+        }
+        bf16* swapped = tile_of_keys;
+        tile_of_keys = other_tile;
+        other_tile = swapped;
     }
 
 #pragma unroll
@@ -205,9 +213,10 @@ extern "C" __global__ void __launch_bounds__(PREFILL_WARPS * 32)
         rows.sum[half] += __shfl_xor_sync(ALL_LANES, rows.sum[half], 1);
         rows.sum[half] += __shfl_xor_sync(ALL_LANES, rows.sum[half], 2);
         const int row = g + half * 8;
-        if (row >= warp_rows) continue;
+        if (warp_position + row >= warp_end) continue;
         const float scale = 1.0f / rows.sum[half];
-        bf16* to = out + ((warp_row + row) * NUM_Q_HEADS + head) * HEAD_DIM + 2 * c;
+        const size_t out_row = tiles[blockIdx.y].x + warp * 16 + row;  // read again: a register less in the loop
+        bf16* to = out + (out_row * NUM_Q_HEADS + head) * HEAD_DIM + 2 * c;
 #pragma unroll
         for (int i = 0; i < HEAD_DIM / 8; i++) {
             *reinterpret_cast<unsigned*>(to + i * 8) =

@@ -1,15 +1,16 @@
 // Products of a few rows (decode: 1 to 16) with a weight matrix, W [N][K]: bound by reading W once, so built to stream it.
 //
-// A block owns some tiles of 8 rows of W, its 8 warps share K out in steps of 32. A tile is the right operand of mma,
-// the activations the left one. The order in which a product sums is free, so lane (g, c) = (lane / 4, lane % 4) loads
-// 16 consecutive bytes of W's row g and of the activations' rows g and g + 8, and has its share of two mma without any
-// exchange or shared memory. Loads of W run DEPTH steps ahead, and start before the previous kernel has ended.
+// A block owns some tiles of 8 rows of W; its 8 warps share K out in steps of 32. Two tiles are the left operand of mma,
+// 8 rows of the activations the right one, so up to 8 rows fill it exactly. The order in which a product sums is free:
+// lane (g, c) = (lane / 4, lane % 4) loads 16 consecutive bytes of row g of each tile and of the activations, and has
+// its share of two mma without any exchange or shared memory. Loads of W run DEPTH steps ahead, and start before the
+// previous kernel has ended; those of the activations, which come from L2, AHEAD steps.
 // The RMS norm is fused: its weight is applied to the activations on the way in, and 1 / rms, a factor of the row, to
 // the sums at the end, when the squares have been gathered too.
 //
 // Columns of `out` a block computes; each makes 32 KB of W in flight for K = 1024, o's and down's K twice and thrice that:
-// HOST: SKINNY_QKV_COLUMNS 16
-// HOST: SKINNY_SILU_COLUMNS 8
+// HOST: SKINNY_QKV_COLUMNS 32
+// HOST: SKINNY_SILU_COLUMNS 16
 // HOST: SKINNY_ADD_COLUMNS 8
 // HOST: SKINNY_LOGITS_COLUMNS 32
 
@@ -19,16 +20,18 @@ constexpr int STEP = 32;  // elements of K: 4 lanes * 8
 
 // W's tiles, DEPTH steps of this warp ahead of their use.
 template <int TILES, int DEPTH> struct WeightStream {
-    const bf16* rows[TILES];  // where the lane's next load is, in its row of each tile
+    const bf16* row;     // the lane's, of the first tile
+    int to_row[TILES];  // from there to its rows of the tiles, in elements
     uint4 steps[DEPTH][TILES];
 
     // `first_rows` are the tiles' first rows; rows past the last are read as the last and dropped in the end.
     __device__ __forceinline__ void start(const bf16* W, const int (&first_rows)[TILES], int last_row, int K) {
         const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+        const int first = min(first_rows[0] + lane / 4, last_row);
+        row = W + static_cast<size_t>(first) * K + lane % 4 * 8;
 #pragma unroll
         for (int tile = 0; tile < TILES; tile++) {
-            const int row = min(first_rows[tile] + lane / 4, last_row);
-            rows[tile] = W + static_cast<size_t>(row) * K + lane % 4 * 8;
+            to_row[tile] = (min(first_rows[tile] + lane / 4, last_row) - first) * K;
         }
 #pragma unroll
         for (int slot = 0; slot < DEPTH; slot++) {
@@ -39,7 +42,7 @@ template <int TILES, int DEPTH> struct WeightStream {
 
     __device__ __forceinline__ void load(int slot, int k) {
 #pragma unroll
-        for (int tile = 0; tile < TILES; tile++) steps[slot][tile] = load_once(rows[tile] + k);
+        for (int tile = 0; tile < TILES; tile++) steps[slot][tile] = load_once(row + (to_row[tile] + k));
     }
 };
 
@@ -78,19 +81,15 @@ template <int HALVES> struct NormedRows {
         }
     }
 
-    // The left operands of the step's two mma.
-    __device__ __forceinline__ void fragments(const Step& step, unsigned (&a)[2][4]) {
-        const unsigned norms[2][2] = {{step.norm.x, step.norm.y}, {step.norm.z, step.norm.w}};
-#pragma unroll
-        for (int half = 0; half < HALVES; half++) {
-#pragma unroll
-            for (int i = 0; i < 2; i++) {
-                const float4 x = step.x[half][i];
-                squares[half] += x.x * x.x + x.y * x.y + x.z * x.z + x.w * x.w;
-                a[i][half] = pack_bf16(x.x * low_bf16(norms[i][0]), x.y * high_bf16(norms[i][0]));
-                a[i][2 + half] = pack_bf16(x.z * low_bf16(norms[i][1]), x.w * high_bf16(norms[i][1]));
-            }
-        }
+    // The right operands of the step's two mma: words 0 and 1, words 2 and 3.
+    __device__ __forceinline__ uint4 operands(const Step& step, int half) {
+        const float4 a = step.x[half][0], b = step.x[half][1];
+        squares[half] += a.x * a.x + a.y * a.y + a.z * a.z + a.w * a.w + b.x * b.x + b.y * b.y + b.z * b.z + b.w * b.w;
+        const uint4 w = step.norm;
+        return make_uint4(pack_bf16(a.x * low_bf16(w.x), a.y * high_bf16(w.x)),
+                          pack_bf16(a.z * low_bf16(w.y), a.w * high_bf16(w.y)),
+                          pack_bf16(b.x * low_bf16(w.z), b.y * high_bf16(w.z)),
+                          pack_bf16(b.z * low_bf16(w.w), b.w * high_bf16(w.w)));
     }
 };
 
@@ -118,57 +117,65 @@ template <int HALVES> struct PlainRows {
         }
     }
 
-    __device__ __forceinline__ void fragments(const Step& step, unsigned (&a)[2][4]) {
-#pragma unroll
-        for (int half = 0; half < HALVES; half++) {
-            a[0][half] = step.x[half].x;
-            a[0][2 + half] = step.x[half].y;
-            a[1][half] = step.x[half].z;
-            a[1][2 + half] = step.x[half].w;
-        }
-    }
+    __device__ __forceinline__ uint4 operands(const Step& step, int half) const { return step.x[half]; }
 };
 
-// sums[tile]: rows g and g + 8 with the tile's columns 2c and 2c + 1, of this warp's steps.
-template <int TILES, int DEPTH, class Activations>
-__device__ __forceinline__ void multiply(WeightStream<TILES, DEPTH>& weights, Activations& activations, int K,
-                                         float (&sums)[TILES][4]) {
-    static_assert(DEPTH % 2 == 0, "activations run 2 steps ahead: they come from L2, weights from memory");
+// A warp's part of the products: [pair of tiles][half of the rows], as mma leaves it.
+template <int TILES, int HALVES> struct Sums {
+    float d[(TILES + 1) / 2][HALVES][4];
+};
+
+template <int AHEAD, int TILES, int DEPTH, template <int> class Activations, int HALVES>
+__device__ __forceinline__ Sums<TILES, HALVES> multiply(WeightStream<TILES, DEPTH>& weights,
+                                                        Activations<HALVES>& activations, int K) {
+    static_assert(DEPTH % AHEAD == 0, "a step's registers are known when the loop is unrolled");
     const int first = threadIdx.x / 32 * STEP, stride = SKINNY_WARPS * STEP;
-    typename Activations::Step steps[2];
-    if (first < K) activations.load(steps[0], first);
-    if (first + stride < K) activations.load(steps[1], first + stride);
-    for (int block_k = first; block_k < K; block_k += DEPTH * stride) {
+    Sums<TILES, HALVES> sums = {};
+    typename Activations<HALVES>::Step steps[AHEAD];
+#pragma unroll
+    for (int slot = 0; slot < AHEAD; slot++) {
+        if (first + slot * stride < K) activations.load(steps[slot], first + slot * stride);
+    }
+#pragma unroll 1
+    for (int cycle = first; cycle < K; cycle += DEPTH * stride) {
 #pragma unroll
         for (int slot = 0; slot < DEPTH; slot++) {
-            const int k = block_k + slot * stride;
+            const int k = cycle + slot * stride;
             if (k >= K) break;
-            unsigned a[2][4] = {};
-            activations.fragments(steps[slot % 2], a);
-            if (k + 2 * stride < K) activations.load(steps[slot % 2], k + 2 * stride);
 #pragma unroll
-            for (int tile = 0; tile < TILES; tile++) {
-                const uint4 weight = weights.steps[slot][tile];
-                mma_bf16(sums[tile], a[0], weight.x, weight.y);
-                mma_bf16(sums[tile], a[1], weight.z, weight.w);
+            for (int half = 0; half < HALVES; half++) {
+                const uint4 x = activations.operands(steps[slot % AHEAD], half);
+#pragma unroll
+                for (int tile = 0; tile < TILES; tile += 2) {
+                    const uint4 upper = weights.steps[slot][tile];
+                    const uint4 lower = tile + 1 < TILES ? weights.steps[slot][tile + 1] : make_uint4(0, 0, 0, 0);
+                    const unsigned near[4] = {upper.x, lower.x, upper.y, lower.y};
+                    const unsigned far[4] = {upper.z, lower.z, upper.w, lower.w};
+                    mma_bf16(sums.d[tile / 2][half], near, x.x, x.y);
+                    mma_bf16(sums.d[tile / 2][half], far, x.z, x.w);
+                }
             }
+            if (k + AHEAD * stride < K) activations.load(steps[slot % AHEAD], k + AHEAD * stride);
             if (k + DEPTH * stride < K) weights.load(slot, k + DEPTH * stride);
         }
     }
+    return sums;
 }
 
 // What the warps have summed, meeting in shared memory. ROWS is 8 or 16.
 template <int TILES, int ROWS> struct WarpSums {
-    float2 products[SKINNY_WARPS][TILES][ROWS][4];  // of two columns each
+    float products[SKINNY_WARPS][TILES][ROWS][8];
     float squares[SKINNY_WARPS][ROWS];
 
-    __device__ __forceinline__ void put(const float (&sums)[TILES][4]) {
+    __device__ __forceinline__ void put(const Sums<TILES, ROWS / 8>& sums) {
         const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, c = threadIdx.x % 4;
 #pragma unroll
         for (int tile = 0; tile < TILES; tile++) {
 #pragma unroll
-            for (int half = 0; half < ROWS / 8; half++) {
-                products[warp][tile][g + half * 8][c] = make_float2(sums[tile][2 * half], sums[tile][2 * half + 1]);
+            for (int row = 0; row < ROWS; row += 8) {
+                const float* d = sums.d[tile / 2][row / 8] + tile % 2 * 2;
+                products[warp][tile][row + 2 * c][g] = d[0];
+                products[warp][tile][row + 2 * c + 1][g] = d[1];
             }
         }
     }
@@ -186,10 +193,7 @@ template <int TILES, int ROWS> struct WarpSums {
     __device__ __forceinline__ float product(int tile, int row, int column) const {
         float sum = 0.0f;
 #pragma unroll
-        for (int warp = 0; warp < SKINNY_WARPS; warp++) {
-            const float2 pair = products[warp][tile][row][column / 2];
-            sum += column % 2 == 0 ? pair.x : pair.y;
-        }
+        for (int warp = 0; warp < SKINNY_WARPS; warp++) sum += products[warp][tile][row][column];
         return sum;
     }
 
@@ -202,20 +206,19 @@ template <int TILES, int ROWS> struct WarpSums {
 };
 
 // W's rows in tiles first_rows[..], times normed rows; returns when every warp's sums are in `shared`.
-template <int TILES, int DEPTH, int ROWS>
+template <int DEPTH, int AHEAD, int TILES, int ROWS>
 __device__ __forceinline__ void multiply_normed(WarpSums<TILES, ROWS>& shared, const bf16* W,
                                                 const int (&first_rows)[TILES], int last_row, const float* x,
                                                 const bf16* norm, const int* row_ids, int K, int rows) {
     grid_dependency_trigger();
     WeightStream<TILES, DEPTH> weights;
     weights.start(W, first_rows, last_row, K);
+#pragma unroll 1
     for (int k = threadIdx.x * 64; k < K; k += SKINNY_THREADS * 64) prefetch_l2(norm + k);
     grid_dependency_wait();
     NormedRows<ROWS / 8> activations;
     activations.start(x, norm, row_ids, K, rows);
-    float sums[TILES][4] = {};
-    multiply(weights, activations, K, sums);
-    shared.put(sums);
+    shared.put(multiply<AHEAD>(weights, activations, K));
     shared.put_squares(activations.squares);
     __syncthreads();
 }
@@ -224,7 +227,7 @@ __device__ __forceinline__ void store(float* out, float value) { *out = value; }
 
 __device__ __forceinline__ void store(bf16* out, float value) { *out = static_cast<bf16>(pack_bf16(value, 0.0f)); }
 
-template <int TILES, int DEPTH, int ROWS, class Out>
+template <int DEPTH, int AHEAD, int TILES, int ROWS, class Out>
 __device__ __forceinline__ void normed_product(WarpSums<TILES, ROWS>& shared, const bf16* W, const float* x,
                                                const bf16* norm, const int* row_ids, Out* out, int N, int K,
                                                int rows) {
@@ -233,7 +236,8 @@ __device__ __forceinline__ void normed_product(WarpSums<TILES, ROWS>& shared, co
     int first_rows[TILES];
 #pragma unroll
     for (int tile = 0; tile < TILES; tile++) first_rows[tile] = first_column + tile * 8;
-    multiply_normed<TILES, DEPTH>(shared, W, first_rows, N - 1, x, norm, row_ids, K, rows);
+    multiply_normed<DEPTH, AHEAD>(shared, W, first_rows, N - 1, x, norm, row_ids, K, rows);
+#pragma unroll 1
     for (int i = threadIdx.x; i < rows * COLUMNS; i += SKINNY_THREADS) {
         const int row = i / COLUMNS, column = i % COLUMNS;
         if (first_column + column >= N) continue;
@@ -242,21 +246,28 @@ __device__ __forceinline__ void normed_product(WarpSums<TILES, ROWS>& shared, co
     }
 }
 
-// A tile of gate rows and the tile of up rows that goes with it. Both are rounded to bf16, as if they had been stored.
-template <int DEPTH, int ROWS>
-__device__ __forceinline__ void gated_product(WarpSums<2, ROWS>& shared, const bf16* W, const float* x,
+// Tiles of gate rows, then the tiles of up rows that go with them. Both are rounded to bf16, as if they were stored.
+template <int DEPTH, int AHEAD, int TILES, int ROWS>
+__device__ __forceinline__ void gated_product(WarpSums<TILES, ROWS>& shared, const bf16* W, const float* x,
                                               const bf16* norm, bf16* out, int N, int K, int rows) {
-    const int first_column = blockIdx.x * 8, first_rows[2] = {first_column, N + first_column};
-    multiply_normed<2, DEPTH>(shared, W, first_rows, 2 * N - 1, x, norm, nullptr, K, rows);
-    const int row = threadIdx.x / 8, column = threadIdx.x % 8;
+    constexpr int UP = TILES / 2, COLUMNS = UP * 8;
+    const int first_column = blockIdx.x * COLUMNS;
+    int first_rows[TILES];
+#pragma unroll
+    for (int tile = 0; tile < UP; tile++) {
+        first_rows[tile] = first_column + tile * 8;
+        first_rows[UP + tile] = N + first_column + tile * 8;
+    }
+    multiply_normed<DEPTH, AHEAD>(shared, W, first_rows, 2 * N - 1, x, norm, nullptr, K, rows);
+    const int row = threadIdx.x / COLUMNS, column = threadIdx.x % COLUMNS;
     if (row >= rows || first_column + column >= N) return;
     const float inverse_rms = shared.inverse_rms(row, K);
-    const float gate = round_to_bf16(shared.product(0, row, column) * inverse_rms);
-    const float up = round_to_bf16(shared.product(1, row, column) * inverse_rms);
+    const float gate = round_to_bf16(shared.product(column / 8, row, column % 8) * inverse_rms);
+    const float up = round_to_bf16(shared.product(UP + column / 8, row, column % 8) * inverse_rms);
     store(out + static_cast<size_t>(row) * N + first_column + column, silu_times(gate, up));
 }
 
-template <int DEPTH, int ROWS>
+template <int DEPTH, int AHEAD, int ROWS>
 __device__ __forceinline__ void added_product(WarpSums<1, ROWS>& shared, const bf16* W, const bf16* x,
                                               float* residual, int N, int K, int rows) {
     grid_dependency_trigger();
@@ -270,40 +281,38 @@ __device__ __forceinline__ void added_product(WarpSums<1, ROWS>& shared, const b
     const float before = has_output ? *output : 0.0f;  // read now: it arrives while W does
     PlainRows<ROWS / 8> activations;
     activations.start(x, K, rows);
-    float sums[1][4] = {};
-    multiply(weights, activations, K, sums);
-    shared.put(sums);
+    shared.put(multiply<AHEAD>(weights, activations, K));
     __syncthreads();
     if (has_output) *output = before + shared.product(0, row, threadIdx.x % 8);
 }
 
-// DEPTH * tiles is 8, or 16 where few blocks share a multiprocessor: loads in flight are paid for in registers.
-#define SKINNY_KERNELS(ROWS, LOGITS_DEPTH)                                                                        \
+// Occupancy, loads in flight and registers pay for each other.
+#define SKINNY_KERNELS(ROWS, DEPTH, AHEAD, ADD_AHEAD)                                                                  \
     extern "C" __global__ void __launch_bounds__(SKINNY_THREADS, 2)                                               \
         skinny_qkv_##ROWS(const bf16* W, const float* x, const bf16* norm, bf16* out, int N, int K, int rows) {   \
-        __shared__ WarpSums<2, ROWS> shared;                                                                      \
-        normed_product<2, 4>(shared, W, x, norm, nullptr, out, N, K, rows);                                       \
+        __shared__ WarpSums<4, ROWS> shared;                                                                      \
+        normed_product<DEPTH, AHEAD>(shared, W, x, norm, nullptr, out, N, K, rows);                                   \
     }                                                                                                             \
     EXPORT(skinny_qkv_##ROWS)                                                                                     \
     extern "C" __global__ void __launch_bounds__(SKINNY_THREADS, 2)                                               \
         skinny_silu_##ROWS(const bf16* W, const float* x, const bf16* norm, bf16* out, int N, int K, int rows) {  \
-        __shared__ WarpSums<2, ROWS> shared;                                                                      \
-        gated_product<4>(shared, W, x, norm, out, N, K, rows);                                                    \
+        __shared__ WarpSums<4, ROWS> shared;                                                                      \
+        gated_product<DEPTH, AHEAD>(shared, W, x, norm, out, N, K, rows);                                             \
     }                                                                                                             \
     EXPORT(skinny_silu_##ROWS)                                                                                    \
     extern "C" __global__ void __launch_bounds__(SKINNY_THREADS, 2)                                               \
         skinny_add_##ROWS(const bf16* W, const bf16* x, float* residual, int N, int K, int rows) {                \
         __shared__ WarpSums<1, ROWS> shared;                                                                      \
-        added_product<8>(shared, W, x, residual, N, K, rows);                                                     \
+        added_product<8, ADD_AHEAD>(shared, W, x, residual, N, K, rows);                                          \
     }                                                                                                             \
     EXPORT(skinny_add_##ROWS)                                                                                     \
     extern "C" __global__ void __launch_bounds__(SKINNY_THREADS, 2)                                               \
         skinny_logits_##ROWS(const bf16* W, const float* x, const bf16* norm, const int* row_ids, float* out,     \
                              int N, int K, int rows) {                                                            \
         __shared__ WarpSums<4, ROWS> shared;                                                                      \
-        normed_product<4, LOGITS_DEPTH>(shared, W, x, norm, row_ids, out, N, K, rows);                            \
+        normed_product<DEPTH, AHEAD>(shared, W, x, norm, row_ids, out, N, K, rows);                                   \
     }                                                                                                             \
     EXPORT(skinny_logits_##ROWS)
 
-SKINNY_KERNELS(8, 4)
-SKINNY_KERNELS(16, 2)
+SKINNY_KERNELS(8, 4, 2, 4)
+SKINNY_KERNELS(16, 3, 1, 2)
