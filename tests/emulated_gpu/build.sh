@@ -40,7 +40,7 @@ build() {
     touch "$out/.built"
 }
 
-if [ ! -e "$out/.built" ] || [ -n "$(find "$sources" -newer "$out/.built" ! -name 'self_test*' -type f)" ]; then
+if [ ! -e "$out/.built" ] || [ -n "$(find "$sources" -newer "$out/.built" ! -name 'self_test*' ! -name '*.md' -type f)" ]; then
     build
 fi
 

@@ -34,10 +34,10 @@ struct Preference {
     uint64_t max_workspace = 0;
 };
 
-static Handles<Handle> handles;
-static Handles<MatmulDesc> descs;
-static Handles<Layout> layouts;
-static Handles<Preference> preferences;
+static Handles<Handle>& handles = *new Handles<Handle>;
+static Handles<MatmulDesc>& descs = *new Handles<MatmulDesc>;
+static Handles<Layout>& layouts = *new Handles<Layout>;
+static Handles<Preference>& preferences = *new Handles<Preference>;
 
 // As in cublasLt.h. The algorithms all compute the same; they differ in the workspace that they ask for.
 struct Algorithm {

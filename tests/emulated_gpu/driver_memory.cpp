@@ -1,16 +1,21 @@
 // Device memory: host memory of its own pages, filled with NaN, between red zones, within a budget; and copies.
+//
+// The NaNs are those of one file, mapped as often as it takes and copied where somebody writes, so that an engine may
+// reserve all of the emulated memory while the host spends only what is used.
 #include "gpu.h"
 
+#include <algorithm>
 #include <map>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 namespace gpu {
 
 static constexpr unsigned char POISON = 0xFF;
-static constexpr size_t PAGE = 4096, RED_ZONE = 512, GRANULE = 512;
+static constexpr size_t PAGE = 4096, RED_ZONE = 512, GRANULE = 512, POISON_FILE = size_t(16) << 20;
 
 struct Allocation {
     char* mapped;
@@ -18,7 +23,7 @@ struct Allocation {
 };
 
 static std::mutex memory_mutex;
-static std::map<DeviceAddress, Allocation> allocations;
+static std::map<DeviceAddress, Allocation>& allocations = *new std::map<DeviceAddress, Allocation>; // see Handles
 static size_t used;
 
 static size_t budgeted(size_t bytes) { return (bytes + GRANULE - 1) / GRANULE * GRANULE; }
@@ -27,6 +32,31 @@ MemoryInfo memory_info() {
     static const size_t total = number_of_env("EMULATED_GPU_MEMORY", size_t(8) << 30);
     std::lock_guard<std::mutex> lock(memory_mutex);
     return {total, used};
+}
+
+static int open_poison_file() {
+    int file = memfd_create("emulated_memory", MFD_CLOEXEC);
+    const std::vector<unsigned char> page(PAGE, POISON);
+    for (size_t at = 0; at < POISON_FILE; at += PAGE)
+        if (write(file, page.data(), PAGE) != ssize_t(PAGE)) return -1;
+    return file;
+}
+
+// Whole pages of poison, or null.
+static char* map_poison(size_t bytes) {
+    static const int file = open_poison_file();
+    if (file < 0) return nullptr;
+    void* mapped = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED) return nullptr;
+    char* low = static_cast<char*>(mapped);
+    for (size_t at = 0; at < bytes; at += POISON_FILE) {
+        size_t part = std::min(POISON_FILE, bytes - at);
+        void* placed = mmap(low + at, part, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, file, 0);
+        if (placed != MAP_FAILED) continue;
+        munmap(mapped, bytes);
+        return nullptr;
+    }
+    return low;
 }
 
 static bool is_poison(const char* bytes, size_t count) {
@@ -49,7 +79,7 @@ void check_red_zones(const char* after) {
     for (auto& [address, allocation] : allocations) check_zones_of(address, allocation, after);
 }
 
-// When the process ends, what was never freed is looked at too. (After `allocations`, hence destroyed before it.)
+// When the process ends, what was never freed is looked at too.
 static struct CheckAtExit {
     ~CheckAtExit() { check_red_zones("the last kernel"); }
 } check_at_exit;
@@ -69,12 +99,11 @@ static Result allocate(DeviceAddress* address, size_t bytes) {
     MemoryInfo info = memory_info();
     if (bytes > info.total || info.used + budgeted(bytes) > info.total) return OUT_OF_MEMORY;
     size_t mapped_bytes = (RED_ZONE + bytes + RED_ZONE + PAGE - 1) / PAGE * PAGE;
-    void* mapped = mmap(nullptr, mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapped == MAP_FAILED) return OUT_OF_MEMORY;
-    memset(mapped, POISON, mapped_bytes);
+    char* mapped = map_poison(mapped_bytes);
+    if (!mapped) return OUT_OF_MEMORY;
     *address = reinterpret_cast<DeviceAddress>(mapped) + RED_ZONE;
     std::lock_guard<std::mutex> lock(memory_mutex);
-    allocations[*address] = {static_cast<char*>(mapped), mapped_bytes, bytes};
+    allocations[*address] = {mapped, mapped_bytes, bytes};
     used += budgeted(bytes);
     count(ALLOCATIONS);
     return SUCCESS;

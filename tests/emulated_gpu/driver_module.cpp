@@ -39,8 +39,8 @@ struct Function {
     std::atomic<int> max_dynamic_shared{48 * 1024};
 };
 
-static Handles<Module> modules;
-static Handles<Function> functions;
+static Handles<Module>& modules = *new Handles<Module>;
+static Handles<Function>& functions = *new Handles<Function>;
 
 // A file of its own for every load, in memory, since a library of the same file would be the same library.
 static void* open_image(const void* image) {

@@ -23,17 +23,17 @@ struct Event {
     uint64_t nanoseconds = 0;
 };
 
-static Handles<Stream> streams;
-static Handles<Event> events;
-static Handles<Graph> graphs;
+static Handles<Stream>& streams = *new Handles<Stream>;
+static Handles<Event>& events = *new Handles<Event>;
+static Handles<Graph>& graphs = *new Handles<Graph>;
 struct GraphExec : Graph {
     explicit GraphExec(const Graph& graph) : Graph(graph) {}
 };
-static Handles<GraphExec> execs;
+static Handles<GraphExec>& execs = *new Handles<GraphExec>;
 
 // The three streams that exist without being created are one.
 static std::shared_ptr<Stream> find_stream(void* handle) {
-    static const std::shared_ptr<Stream> default_stream = std::make_shared<Stream>();
+    static const auto& default_stream = *new std::shared_ptr<Stream>(std::make_shared<Stream>());
     return reinterpret_cast<uintptr_t>(handle) <= 2 ? default_stream : streams.find(handle);
 }
 

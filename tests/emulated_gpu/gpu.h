@@ -105,6 +105,7 @@ Result require_no_capture();
 // --- Handles that the program holds -------------------------------------------------------------------------------
 
 // What the program may pass as a handle: anything else is an error and not a crash. Kept alive while it is in use.
+// These lists themselves are never destroyed: other threads of the program may still call while it exits.
 template <class T> class Handles {
 public:
     template <class... Arguments> std::shared_ptr<T> create(Arguments&&... arguments) {

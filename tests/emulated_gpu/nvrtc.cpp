@@ -35,7 +35,7 @@ struct Program {
     std::string log, image;
 };
 
-static Handles<Program> programs;
+static Handles<Program>& programs = *new Handles<Program>;
 
 static std::string read_file(const std::string& path) {
     std::ifstream file(path, std::ios::binary);

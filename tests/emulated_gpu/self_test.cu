@@ -28,6 +28,12 @@ EXPORT(reverse)
 extern "C" __global__ void reverse_without_barrier(const int* in, int* out) { reverse_block<false>(in, out); }
 EXPORT(reverse_without_barrier)
 
+// In which order the blocks run.
+extern "C" __global__ void arrivals(unsigned* counter, unsigned* out) {
+    if (threadIdx.x == 0) out[blockIdx.x] = atomicInc(counter, gridDim.x - 1);
+}
+EXPORT(arrivals)
+
 // The last block to finish adds up what all have written, and half of the threads end before the barrier.
 extern "C" __global__ void last_block(unsigned* counter, int* partial, int* sum) {
     __shared__ unsigned arrived;
@@ -110,6 +116,14 @@ extern "C" __global__ void different_collectives(int* out) {
         out[threadIdx.x] = __shfl_xor_sync(0xffffffffu, 1, 1);
 }
 EXPORT(different_collectives)
+
+extern "C" __global__ void different_lines(int* out) {
+    if (threadIdx.x == 5)
+        out[threadIdx.x] = __shfl_xor_sync(0xffffffffu, 1, 1);
+    else
+        out[threadIdx.x] = __shfl_xor_sync(0xffffffffu, 2, 1);
+}
+EXPORT(different_lines)
 
 extern "C" __global__ void lane_that_ended(int* out) {
     if (threadIdx.x == 40) return;

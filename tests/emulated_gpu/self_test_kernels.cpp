@@ -21,22 +21,37 @@ static void test_shuffles() {
     }
 }
 
-static void test_barriers() {
-    constexpr unsigned BLOCKS = 3, N = 128;
-    std::vector<int> in(BLOCKS * N), reversed(BLOCKS * N);
-    for (unsigned i = 0; i < BLOCKS * N; i++) in[i] = int(i);
-    for (unsigned i = 0; i < BLOCKS * N; i++) reversed[i] = in[i / N * N + (N - 1 - i % N)];
+static void set_seed(int seed) { setenv("EMULATED_GPU_SEED", std::to_string(seed).c_str(), 1); }
+
+// With blocks of a single warp it is the order of lanes that matters, otherwise also that of warps.
+static void test_barriers(unsigned block) {
+    constexpr unsigned BLOCKS = 3;
+    std::vector<int> in(BLOCKS * block), reversed(in.size());
+    for (unsigned i = 0; i < in.size(); i++) in[i] = int(i);
+    for (unsigned i = 0; i < in.size(); i++) reversed[i] = in[i / block * block + (block - 1 - i % block)];
     Buffer<int> from(in);
     std::set<std::vector<int>> without;
     for (int seed = 0; seed < 8; seed++) {
-        setenv("EMULATED_GPU_SEED", std::to_string(seed).c_str(), 1);
-        Buffer<int> to(BLOCKS * N);
-        launch("reverse", {BLOCKS, N, N * 4}, from.address, to.address);
+        set_seed(seed);
+        Buffer<int> to(in.size());
+        launch("reverse", {BLOCKS, block, block * 4}, from.address, to.address);
         check(to.read() == reversed, "a barrier");
-        launch("reverse_without_barrier", {BLOCKS, N, N * 4}, from.address, to.address);
+        launch("reverse_without_barrier", {BLOCKS, block, block * 4}, from.address, to.address);
         without.insert(to.read());
     }
     check(without.size() > 1, "a missing barrier shows over the seeds");
+}
+
+static void test_order_of_blocks() {
+    Buffer<unsigned> counter(std::vector<unsigned>{0});
+    std::set<std::vector<unsigned>> orders;
+    for (int seed : {1, 2, 1}) {
+        set_seed(seed);
+        Buffer<unsigned> out(8);
+        launch("arrivals", {8, 32}, counter.address, out.address);
+        orders.insert(out.read());
+    }
+    check(orders.size() == 2, "a seed gives an order of blocks, and the same again");
 }
 
 static void test_last_block() {
@@ -101,6 +116,7 @@ static void test_mistakes() {
         check_dies(message, [&] { launch(name, shape, out.address); });
     };
     mistake("different_collectives", {2, 64}, "thread (5,0,0) at __syncwarp");
+    mistake("different_lines", {1, 32}, "cannot meet");
     mistake("lane_that_ended", {2, 64}, "thread (40,0,0) at the end of the kernel");
     mistake("different_barriers", {1, 64}, "another __syncthreads");
     mistake("part_of_the_mask", {1, 64}, "full warp");
@@ -113,7 +129,9 @@ static void test_mistakes() {
 
 void test_kernels() {
     test_shuffles();
-    test_barriers();
+    test_barriers(32);
+    test_barriers(128);
+    test_order_of_blocks();
     test_last_block();
     test_mma();
     test_ldmatrix();
