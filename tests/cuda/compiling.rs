@@ -9,7 +9,9 @@ use fidelio::engine::qwen3::Qwen3Config;
 /// Set in the process that compiles: this one may have the emulated compiler open under the same name.
 const COMPILE_HERE: &str = "FIDELIO_TEST_COMPILE_HERE";
 
+/// Compiled; those tuned for may not spill.
 const ARCHITECTURES: [&str; 4] = ["sm_80", "sm_90", "sm_100", "sm_120"];
+const TARGETS: [&str; 2] = ["sm_80", "sm_90"];
 
 /// Folder of the compiler's library: `FIDELIO_NVRTC`, or where `.ci/setup.sh nvrtc` puts it.
 fn compiler() -> Option<PathBuf> {
@@ -68,7 +70,10 @@ fn compile_all() {
                 println!(
                     "{architecture} {kernel}: {registers} registers, {spilled_bytes} spilled, {shared_bytes} shared"
                 );
-                assert_eq!(spilled_bytes, 0, "{model}, {architecture}: {kernel} spills registers");
+                assert!(
+                    spilled_bytes == 0 || !TARGETS.contains(&architecture),
+                    "{model}, {architecture}: {kernel} spills"
+                );
             }
         }
     }
