@@ -1,11 +1,11 @@
-// Attention of decode rows, one new token per sequence, over the paged cache: the cache is read once, at memory speed.
+// Attention of decode rows, one new token per sequence, over the paged cache, read once and at the memory's rate.
 //
-// A block serves one key head, so all query heads of its group share what it reads. Both products run on the tensor
-// cores with keys, then dimensions, as the 16 rows and the group's heads as the 8 columns:
+// A block serves one key head, so all query heads of its group share what it reads. Both products run on the
+// tensor cores with keys, then dimensions, as the 16 rows and the group's heads as the 8 columns:
 //     scores (keys x heads) = K * Q^T,    output (dimensions x heads) = V^T * P^T.
-// Their operands come straight from 16-byte loads, without shared memory: the order in which a product sums is free, so
-// a lane's 8 consecutive elements of a key serve as that lane's share of two mma; and pairing two keys' elements of a
-// value makes V^T in registers. A lane is (g, c) = (lane / 4, lane % 4), as mma has it.
+// Their operands come straight from 16-byte loads, without shared memory: the order in which a product sums is
+// free, so a lane's 8 consecutive elements of a key serve as its share of two mma; and pairing the elements of two
+// values makes V^T in registers. A lane is (g, c) = (lane / 4, lane % 4), as mma has it.
 
 constexpr int DECODE_WARPS = 4;
 constexpr int TILE_KEYS = 16;           // of one warp at a time
@@ -23,8 +23,8 @@ struct ValueTile {
 
 // A warp's running softmax of heads 2c and 2c + 1.
 struct HeadPair {
-    float max[2], sum[2];              // `sum` is of this lane's keys only, until the end
-    float output[HEAD_DIM / 16][4];    // [4 i + j]: dimensions 64 i + 8 g + 2 j and the next, each of both heads
+    float max[2], sum[2];            // `sum` is of this lane's keys only, until the end
+    float output[HEAD_DIM / 16][4];  // [4 i + j]: dimensions 64 i + 8 g + 2 j and the next, each of both heads
 };
 
 // `row` is the cache row of key `lane % 16`: every lane looks one up, ahead of time, and they are dealt out here.
@@ -51,7 +51,8 @@ __device__ __forceinline__ void load_values(ValueTile& values, const bf16* v_cac
     }
 }
 
-// scores[0..2]: key g with heads 2c, 2c + 1; scores[2..4]: key g + 8. Two chains of mma, since each waits for its last.
+// scores[0..2]: key g with heads 2c and 2c + 1; scores[2..4]: key g + 8. There are two chains of mma, because each
+// mma waits for the one it adds to.
 __device__ __forceinline__ void score_tile(float scores[4], const KeyTile& keys, const uint4 (&query)[K_LOADS]) {
     float other[4] = {0.0f, 0.0f, 0.0f, 0.0f};
 #pragma unroll
@@ -59,7 +60,8 @@ __device__ __forceinline__ void score_tile(float scores[4], const KeyTile& keys,
 #pragma unroll
     for (int i = 0; i < K_LOADS; i++) {
         const uint4 low = keys.low[i], high = keys.high[i];
-        const unsigned first_half[4] = {low.x, high.x, low.y, high.y}, second_half[4] = {low.z, high.z, low.w, high.w};
+        const unsigned first_half[4] = {low.x, high.x, low.y, high.y};
+        const unsigned second_half[4] = {low.z, high.z, low.w, high.w};
         mma_bf16(scores, first_half, query[i].x, query[i].y);
         mma_bf16(other, second_half, query[i].z, query[i].w);
     }
@@ -89,7 +91,8 @@ __device__ __forceinline__ void absorb_scores(HeadPair& heads, float scores[4]) 
     }
 }
 
-__device__ __forceinline__ void absorb_values(HeadPair& heads, const float probabilities[4], const ValueTile& values) {
+__device__ __forceinline__ void absorb_values(HeadPair& heads, const float probabilities[4],
+                                              const ValueTile& values) {
     const unsigned b0 = transpose_8x8(pack_bf16(probabilities[0], probabilities[1]));
     const unsigned b1 = transpose_8x8(pack_bf16(probabilities[2], probabilities[3]));
 #pragma unroll
@@ -134,114 +137,165 @@ __device__ __forceinline__ void store_quotient(bf16* out, const Merged& merged) 
                                                 pack_bf16(merged.value.z * scale, merged.value.w * scale));
 }
 
+// The block's parts of a softmax: one of each warp, and one of the new token in the split that has it.
+struct Parts {
+    static constexpr int NEW_TOKEN = DECODE_WARPS, ROW_STRIDE = HEAD_DIM + 4;  // 4: fewer bank conflicts
+    alignas(16) float outputs[DECODE_WARPS + 1][GROUP][ROW_STRIDE];
+    float2 max_sum[DECODE_WARPS + 1][GROUP];
+
+    __device__ __forceinline__ void put(HeadPair& heads) {
+        const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, c = threadIdx.x % 4;
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const int head = 2 * c + i;
+            for (int distance = 4; distance < 32; distance *= 2) {
+                heads.sum[i] += __shfl_xor_sync(ALL_LANES, heads.sum[i], distance);
+            }
+            if (head >= GROUP) continue;
+            if (g == 0) max_sum[warp][head] = make_float2(heads.max[i], heads.sum[i]);
+#pragma unroll
+            for (int j = 0; j < HEAD_DIM / 16; j += 2) {
+                *reinterpret_cast<float4*>(outputs[warp][head] + j / 4 * 64 + 8 * g + j % 4 * 2) =
+                    make_float4(heads.output[j][i], heads.output[j][2 + i], heads.output[j + 1][i],
+                                heads.output[j + 1][2 + i]);
+            }
+        }
+    }
+
+    // One warp. The new token does not go through the cache: its score is a dot product. So no load of a cached
+    // key waits for a key to be written.
+    __device__ __forceinline__ void put_new_token(int head, const bf16* query, const bf16* key,
+                                                  const bf16* value) {
+        float score = 0.0f;
+#pragma unroll
+        for (int i = threadIdx.x % 32 * 2; i < HEAD_DIM; i += 64) {
+            const unsigned q = *reinterpret_cast<const unsigned*>(query + i);
+            const unsigned k = *reinterpret_cast<const unsigned*>(key + i);
+            const unsigned v = *reinterpret_cast<const unsigned*>(value + i);
+            score += low_bf16(q) * low_bf16(k) + high_bf16(q) * high_bf16(k);
+            *reinterpret_cast<float2*>(outputs[NEW_TOKEN][head] + i) = make_float2(low_bf16(v), high_bf16(v));
+        }
+        score = warp_sum(score);
+        if (threadIdx.x % 32 == 0) max_sum[NEW_TOKEN][head] = make_float2(score * SCORE_SCALE, 1.0f);
+    }
+};
+
+// Whether this block is the last of `splits` to arrive; it may then read what all wrote before they arrived: one
+// fence puts those writes before the arrival, the other the reads after it (and drops what L1 still holds).
+__device__ __forceinline__ bool is_last_arrival(bool& is_last, unsigned* counter, int splits) {
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) is_last = atomicInc(counter, splits - 1) == static_cast<unsigned>(splits - 1);
+    __syncthreads();
+    if (is_last) __threadfence();
+    return is_last;
+}
+
 extern "C" __global__ void __launch_bounds__(DECODE_WARPS * 32, 3)
-    decode_attention(const bf16* qkv, const bf16* q_norm, const bf16* k_norm, const int* positions, const int* slots,
-                     const int* table_start, const int* block_ids, const float2* rope, bf16* k_cache, bf16* v_cache,
-                     float* partial, float2* partial_ml, unsigned* counters, bf16* out, int splits) {
-    constexpr int OUTPUTS = GROUP * HEAD_DIM, WARP_STRIDE = GROUP * (HEAD_DIM + 4);  // 4: fewer bank conflicts
-    __shared__ __align__(16) bf16 shared_query[OUTPUTS];
-    __shared__ __align__(16) float warp_outputs[DECODE_WARPS * WARP_STRIDE];
-    __shared__ float2 warp_max_sum[DECODE_WARPS * GROUP];
+    decode_attention(const bf16* qkv, const bf16* q_norm, const bf16* k_norm, const int* positions,
+                     const int* slots, const int* table_start, const int* block_ids, const float2* rope,
+                     bf16* k_cache, bf16* v_cache, float* partial, float2* partial_ml, unsigned* counters,
+                     bf16* out, int splits) {
+    constexpr int OUTPUTS = GROUP * HEAD_DIM;
+    __shared__ __align__(16) bf16 new_heads[GROUP + 1][HEAD_DIM];  // the queries, then the new key
+    __shared__ Parts parts;
     __shared__ bool is_last;
 
     grid_dependency_trigger();
+    const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, g = lane / 4, c = lane % 4;
+    if (thread * 64 < HEAD_DIM) {
+        prefetch_l2(q_norm + thread * 64);
+        prefetch_l2(k_norm + thread * 64);
+    }
     grid_dependency_wait();
     const int kv_head = blockIdx.x, sequence = blockIdx.y, split = blockIdx.z;
-    const int thread = threadIdx.x, warp = thread / 32, lane = thread % 32, g = lane / 4, c = lane % 4;
     bf16* out_heads = out + (static_cast<size_t>(sequence) * NUM_KV_HEADS + kv_head) * OUTPUTS;
-    const int slot = slots[sequence], position = positions[sequence];
+    const int slot = load_now(slots + sequence), position = load_now(positions + sequence);
+    const int* blocks = block_ids + load_now(table_start + sequence);
     if (slot < 0) {  // a padding row
+#pragma unroll 1
         for (int i = thread * 4; i < OUTPUTS && split == 0; i += DECODE_WARPS * 32 * 4) {
             *reinterpret_cast<uint2*>(out_heads + i) = make_uint2(0, 0);
         }
         return;
     }
     const int tiles = position / TILE_KEYS + 1, tiles_per_split = (tiles + splits - 1) / splits;
-    const int begin = split * tiles_per_split * TILE_KEYS;
-    const int end = min(position + 1, begin + tiles_per_split * TILE_KEYS);
-    const int* blocks = block_ids + table_start[sequence];
+    const int begin = split * tiles_per_split * TILE_KEYS, end = begin + tiles_per_split * TILE_KEYS;
+    const int cached_end = min(end, position);
+    const bool has_new_token = begin <= position && position < end;
 
-    // Lanes past the end stay on the last key: no stray reads, and a finite value for the probability 0 to meet.
+    // Lanes past the last cached key stay on it: no stray reads, and a finite value for the probability 0 to meet.
     const auto row_of_lane = [&](int first) {
-        return cache_row_of_key(blocks, min(first + lane % TILE_KEYS, end - 1), kv_head);
+        return cache_row_of_key(blocks, max(min(first + lane % TILE_KEYS, position - 1), 0), kv_head);
     };
     const int stride = DECODE_WARPS * TILE_KEYS;
     int first = begin + warp * TILE_KEYS;
     int row = row_of_lane(first);
     KeyTile keys;
     ValueTile values;
-    // The new token is not in the cache yet; tiles without it need not wait for the queries.
-    const bool is_old = first + TILE_KEYS <= position;
-    if (is_old && first < end) {
+    if (first < cached_end) {
         load_keys(keys, k_cache, row);
         load_values(values, v_cache, row);
     }
 
+    // While those arrive, the heads of this token.
     const bf16* qkv_row = qkv + static_cast<size_t>(sequence) * QKV_WIDTH;
+    const bf16* new_value = qkv_row + VALUES_AT + kv_head * HEAD_DIM;
     const float2* angles = rope + static_cast<size_t>(position) * (HEAD_DIM / 2);
-    const size_t new_row = cache_row_of_slot(slot, kv_head);
-    const bool has_new_token = begin <= position && position < end;
-    for (int head = warp; head < GROUP + (has_new_token ? 2 : 0); head += DECODE_WARPS) {
-        if (head < GROUP) {
-            norm_and_rotate(qkv_row + kv_head * OUTPUTS + head * HEAD_DIM, q_norm, angles,
-                            shared_query + head * HEAD_DIM);
-        } else if (head == GROUP) {
-            norm_and_rotate(qkv_row + KEYS_AT + kv_head * HEAD_DIM, k_norm, angles, k_cache + new_row * HEAD_DIM);
-        } else if (lane < HEAD_DIM / 8) {
-            reinterpret_cast<uint4*>(v_cache + new_row * HEAD_DIM)[lane] =
-                reinterpret_cast<const uint4*>(qkv_row + VALUES_AT + kv_head * HEAD_DIM)[lane];
-        }
+#pragma unroll 1
+    for (int head = warp; head < GROUP + has_new_token; head += DECODE_WARPS) {
+        const bool is_query = head < GROUP;
+        norm_and_rotate(qkv_row + (is_query ? kv_head * OUTPUTS + head * HEAD_DIM : KEYS_AT + kv_head * HEAD_DIM),
+                        is_query ? q_norm : k_norm, angles, new_heads[head]);
     }
     __syncthreads();
-    if (!is_old && first < end) {
-        load_keys(keys, k_cache, row);
-        load_values(values, v_cache, row);
-    }
     uint4 query[K_LOADS];
 #pragma unroll
     for (int i = 0; i < K_LOADS; i++) {
-        query[i] = g < GROUP ? reinterpret_cast<const uint4*>(shared_query + g * HEAD_DIM)[4 * i + c]
+        query[i] = g < GROUP ? reinterpret_cast<const uint4*>(new_heads[g])[4 * i + c]
                              : make_uint4(0, 0, 0, 0);
+    }
+    if (has_new_token) {
+        const bf16* new_key = new_heads[GROUP];
+#pragma unroll 1
+        for (int head = warp; head < GROUP; head += DECODE_WARPS) {
+            parts.put_new_token(head, new_heads[head], new_key, new_value);
+        }
+        if (thread < HEAD_DIM / 8) {
+            const size_t new_row = cache_row_of_slot(slot, kv_head);
+            reinterpret_cast<uint4*>(k_cache + new_row * HEAD_DIM)[thread] =
+                reinterpret_cast<const uint4*>(new_key)[thread];
+            reinterpret_cast<uint4*>(v_cache + new_row * HEAD_DIM)[thread] =
+                reinterpret_cast<const uint4*>(new_value)[thread];
+        }
     }
 
     HeadPair heads = {{MASKED, MASKED}, {0.0f, 0.0f}, {}};
-    for (; first < end; first += stride) {
-        const bool has_next = first + stride < end;
+#pragma unroll 1
+    for (; first < cached_end; first += stride) {
+        const bool has_next = first + stride < cached_end;
         row = row_of_lane(first + stride);
         float scores[4];
         score_tile(scores, keys, query);
         if (has_next) load_keys(keys, k_cache, row);
-        if (first + g >= end) scores[0] = scores[1] = MASKED;
-        if (first + g + 8 >= end) scores[2] = scores[3] = MASKED;
+        if (first + g >= cached_end) scores[0] = scores[1] = MASKED;
+        if (first + g + 8 >= cached_end) scores[2] = scores[3] = MASKED;
         absorb_scores(heads, scores);
         absorb_values(heads, scores, values);
         if (has_next) load_values(values, v_cache, row);
     }
 
-#pragma unroll
-    for (int head = 0; head < 2; head++) {
-        for (int distance = 4; distance < 32; distance *= 2) {
-            heads.sum[head] += __shfl_xor_sync(ALL_LANES, heads.sum[head], distance);
-        }
-        if (2 * c + head >= GROUP) continue;
-        if (g == 0) warp_max_sum[warp * GROUP + 2 * c + head] = make_float2(heads.max[head], heads.sum[head]);
-        float* to = warp_outputs + warp * WARP_STRIDE + (2 * c + head) * (HEAD_DIM + 4) + 8 * g;
-#pragma unroll
-        for (int i = 0; i < HEAD_DIM / 16; i += 2) {
-            *reinterpret_cast<float4*>(to + i / 4 * 64 + i % 4 * 2) =
-                make_float4(heads.output[i][head], heads.output[i][2 + head], heads.output[i + 1][head],
-                            heads.output[i + 1][2 + head]);
-        }
-    }
+    parts.put(heads);
     __syncthreads();
 
     const size_t group = static_cast<size_t>(sequence) * NUM_KV_HEADS + kv_head;
     float* group_partial = partial + group * splits * OUTPUTS;
     float2* group_max_sum = partial_ml + group * splits * GROUP;
+#pragma unroll 1
     for (int i = thread * 4; i < OUTPUTS; i += DECODE_WARPS * 32 * 4) {
         const int head = i / HEAD_DIM, dimension = i % HEAD_DIM;
-        const Merged merged = merge(warp_max_sum + head, warp_outputs + head * (HEAD_DIM + 4) + dimension,
-                                    DECODE_WARPS, GROUP, WARP_STRIDE);
+        const Merged merged = merge(&parts.max_sum[0][head], &parts.outputs[0][head][dimension],
+                                    DECODE_WARPS + has_new_token, GROUP, GROUP * Parts::ROW_STRIDE);
         if (splits == 1) {
             store_quotient(out_heads + i, merged);
         } else {
@@ -249,14 +303,8 @@ extern "C" __global__ void __launch_bounds__(DECODE_WARPS * 32, 3)
             if (dimension == 0) group_max_sum[split * GROUP + head] = make_float2(merged.max, merged.sum);
         }
     }
-    if (splits == 1) return;
-
-    __threadfence();  // this block's part is visible before its arrival is
-    __syncthreads();
-    if (thread == 0) is_last = atomicInc(counters + group, splits - 1) == static_cast<unsigned>(splits - 1);
-    __syncthreads();
-    if (!is_last) return;
-    __threadfence();  // nothing below is read from before the arrivals
+    if (splits == 1 || !is_last_arrival(is_last, counters + group, splits)) return;
+#pragma unroll 1
     for (int i = thread * 4; i < OUTPUTS; i += DECODE_WARPS * 32 * 4) {
         store_quotient(out_heads + i,
                        merge(group_max_sum + i / HEAD_DIM, group_partial + i, splits, GROUP, OUTPUTS));

@@ -1,7 +1,7 @@
 // The kernels that only move rows through registers: embed, rms_norm, silu_mul, argmax. All are bound by memory.
 
-// The residual stream begins as the tokens' rows of the table. The step's argmax keys are cleared on the way, because
-// this is the first kernel of a step and argmax the last.
+// The residual stream begins as the tokens' rows of the table. The step's argmax keys are cleared on the way,
+// because this is the first kernel of a step and argmax the last.
 extern "C" __global__ void __launch_bounds__(128)
     embed(const int* ids, const bf16* table, float* residual, unsigned long long* best, int num_best) {
     grid_dependency_trigger();
@@ -27,7 +27,7 @@ extern "C" __global__ void __launch_bounds__(256)
     __shared__ float warp_sums[8];
     grid_dependency_trigger();
     const int first = threadIdx.x * 4;
-    uint2 weights[PASSES];
+    uint2 weights[PASSES] = {};
 #pragma unroll
     for (int pass = 0; pass < PASSES; pass++) {
         const int i = first + pass * ELEMENTS;
@@ -127,6 +127,7 @@ extern "C" __global__ void __launch_bounds__(256)
         winner.offer(four.z, i + 2);
         winner.offer(four.w, i + 3);
     }
+#pragma unroll 1
     for (int i = scalar_begin + threadIdx.x; i < end; i += 256) winner.offer(row[i], i);
 
     unsigned long long key = winner.key();

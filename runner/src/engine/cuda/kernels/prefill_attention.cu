@@ -5,16 +5,18 @@ extern "C" __global__ void __launch_bounds__(256)
                 const float2* rope, bf16* k_cache, bf16* v_cache, int first_row) {
     grid_dependency_trigger();
     grid_dependency_wait();
-    const int token = first_row + blockIdx.x, slot = slots[token];
+    const int token = first_row + blockIdx.x;
+    const int slot = load_now(slots + token), position = load_now(positions + token);
     if (slot < 0) return;  // a padding row
     bf16* row = qkv + static_cast<size_t>(token) * QKV_WIDTH;
-    const float2* angles = rope + static_cast<size_t>(positions[token]) * (HEAD_DIM / 2);
+    const float2* angles = rope + static_cast<size_t>(position) * (HEAD_DIM / 2);
     for (int head = threadIdx.x / 32; head < NUM_Q_HEADS + NUM_KV_HEADS; head += 256 / 32) {
         const bool is_query = head < NUM_Q_HEADS;
         const size_t new_row = cache_row_of_slot(slot, head - NUM_Q_HEADS);
         norm_and_rotate(row + head * HEAD_DIM, is_query ? q_norm : k_norm, angles,
                         is_query ? row + head * HEAD_DIM : k_cache + new_row * HEAD_DIM);
     }
+#pragma unroll 1
     for (int i = threadIdx.x * 8; i < NUM_KV_HEADS * HEAD_DIM; i += 256 * 8) {
         const size_t new_row = cache_row_of_slot(slot, i / HEAD_DIM);
         *reinterpret_cast<uint4*>(v_cache + new_row * HEAD_DIM + i % HEAD_DIM) =
@@ -23,9 +25,9 @@ extern "C" __global__ void __launch_bounds__(256)
 }
 EXPORT(prefill_qkv)
 
-// Flash attention: 64 query rows a block, 16 a warp, with queries and output in registers; keys and values pass through
-// shared memory in tiles of 64, the next tile being copied while this one is multiplied.
-// Dynamic shared memory is 2 stages of keys and values: 2 * 2 * 64 * HEAD_DIM * sizeof(bf16) = 512 * HEAD_DIM bytes.
+// Flash attention: 64 query rows a block, 16 a warp, with queries and output in registers; keys and values pass
+// through shared memory in tiles of 64, the next tile being copied while this one is multiplied.
+// Dynamic shared memory: 2 stages of keys and values, 2 * 2 * 64 * HEAD_DIM * sizeof(bf16) = 512 * HEAD_DIM bytes.
 // HOST: PREFILL_SHARED_64 32768
 // HOST: PREFILL_SHARED_128 65536
 
@@ -49,8 +51,9 @@ __device__ __forceinline__ void copy_tile(bf16* stage, const bf16* k_cache, cons
     for (int first = 0; first < 16; first += ROWS_AT_ONCE) {
         const int row = first + lane / ROW_CHUNKS, from = __shfl_sync(ALL_LANES, cache_row, row);
         const size_t offset = from < 0 ? 0 : static_cast<size_t>(from) * HEAD_DIM + chunk * 8;
-        copy_async_16(swizzled(stage + warp * 16 * HEAD_DIM, row, chunk), k_cache + offset, from >= 0);
-        copy_async_16(swizzled(stage + TILE_ELEMENTS + warp * 16 * HEAD_DIM, row, chunk), v_cache + offset, from >= 0);
+        bf16* key = swizzled(stage + warp * 16 * HEAD_DIM, row, chunk);
+        copy_async_16(key, k_cache + offset, from >= 0);
+        copy_async_16(key + TILE_ELEMENTS, v_cache + offset, from >= 0);
     }
 }
 
@@ -184,7 +187,8 @@ extern "C" __global__ void __launch_bounds__(PREFILL_WARPS * 32, 3)
     const int warp_row = tile.x + warp * 16, warp_position = first_position + warp * 16;
     const int warp_end = min(num_keys, warp_position + 16);  // of its rows' positions; it may have none
     unsigned query[HEAD_DIM / 16][4];
-    load_queries(query, qkv + static_cast<size_t>(warp_row) * QKV_WIDTH + head * HEAD_DIM, warp_end - warp_position);
+    const bf16* first_query = qkv + static_cast<size_t>(warp_row) * QKV_WIDTH + head * HEAD_DIM;
+    load_queries(query, first_query, warp_end - warp_position);
 
     QueryRows rows = {{MASKED, MASKED}, {0.0f, 0.0f}, {}};
     bf16* tile_of_keys = stages;

@@ -1,11 +1,12 @@
-// What every kernel is written in: bf16, one thin wrapper per instruction that C++ has no word for, a few shared steps.
+// What all kernels are written in: bf16, a wrapper for each instruction that C++ has no word for, shared steps.
 //
-// The kernels are one source, compiled twice: by NVRTC for the GPU at hand, with the model's shape as macros (so loops
-// over heads and dimensions unroll), and by g++ with FIDELIO_EMULATED for tests that run every thread on the CPU.
+// The kernels are one source, compiled twice: by NVRTC for the GPU at hand, with the model's shape as macros (so
+// loops over heads and dimensions unroll), and by g++ with FIDELIO_EMULATED for tests that run every thread on the
+// CPU.
 //
-// Programmatic dependent launch lets a kernel start while its predecessor drains. Everything written by a kernel of
-// the step is therefore read through plain pointers, after grid_dependency_wait(), and never through `const
-// __restrict__`: the compiler may move such loads, "read-only for the whole kernel", above the wait.
+// Programmatic dependent launch lets a kernel start while its predecessor drains. What a kernel of the step has
+// written is therefore read through plain pointers, after grid_dependency_wait(), and never through `const
+// __restrict__`: such loads, "read-only for the whole kernel", the compiler may move above the wait.
 
 typedef unsigned short bf16;
 
@@ -16,7 +17,7 @@ constexpr int VALUES_AT = (NUM_Q_HEADS + NUM_KV_HEADS) * HEAD_DIM;
 
 static_assert(HEAD_DIM == 64 || HEAD_DIM == 128, "the kernels are laid out for heads of 64 and 128");
 static_assert(NUM_Q_HEADS % NUM_KV_HEADS == 0 && GROUP <= 8, "a group of query heads is one mma tile, 8 wide");
-static_assert(HIDDEN % 32 == 0 && INTERMEDIATE % 32 == 0, "rows are read 16 bytes, and multiplied 32 elements, at a time");
+static_assert(HIDDEN % 32 == 0 && INTERMEDIATE % 32 == 0, "rows are multiplied 32 elements at a time");
 
 constexpr unsigned ALL_LANES = 0xffffffffu;
 constexpr float MASKED = -1e30f;  // a score that never counts; finite, so that MASKED - MASKED is 0 and not NaN
@@ -76,8 +77,9 @@ __device__ __forceinline__ unsigned pack_bf16(float low, float high) {
     return packed;
 }
 
-// d (16 x 8) += a (16 x 16) * b (16 x 8). Lane (g = lane / 4, c = lane % 4) holds of a: rows g, g + 8 at k 2c, 2c + 1,
-// then both rows at k 2c + 8, 2c + 9; of b: column g at those k; of d: row g at columns 2c, 2c + 1, then row g + 8.
+// d (16 x 8) += a (16 x 16) * b (16 x 8). Lane (g, c) = (lane / 4, lane % 4) holds of a: rows g and g + 8 at k 2c
+// and 2c + 1, then both at k 2c + 8 and 2c + 9; of b: column g at those k; of d: row g at columns 2c and 2c + 1,
+// then row g + 8.
 __device__ __forceinline__ void mma_bf16(float d[4], const unsigned a[4], unsigned b0, unsigned b1) {
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
@@ -124,8 +126,8 @@ template <int GROUPS_LEFT> __device__ __forceinline__ void copy_async_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(GROUPS_LEFT) : "memory");
 }
 
-// 16 bytes of a weight: read once by the whole grid, so L1 is left to the activations. Volatile keeps it where it is
-// written, before grid_dependency_wait().
+// 16 bytes of a weight: read once by the whole grid, so L1 is left to the activations. Volatile keeps the load
+// where it is written: before grid_dependency_wait().
 __device__ __forceinline__ uint4 load_once(const void* global) {
     uint4 value;
     asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -154,11 +156,13 @@ __device__ __forceinline__ void grid_dependency_wait() {
 #endif
 }
 
+// Issued where it is written: the compiler would move a plain load past a branch that only needs another one, and
+// the two would be waited for one after the other.
+__device__ __forceinline__ int load_now(const int* global) { return *static_cast<const volatile int*>(global); }
+
 __device__ __forceinline__ float low_bf16(unsigned pair) { return __uint_as_float(pair << 16); }
 
 __device__ __forceinline__ float high_bf16(unsigned pair) { return __uint_as_float(pair & 0xffff0000u); }
-
-__device__ __forceinline__ float bf16_to_float(bf16 value) { return __uint_as_float(static_cast<unsigned>(value) << 16); }
 
 __device__ __forceinline__ float round_to_bf16(float value) { return low_bf16(pack_bf16(value, 0.0f)); }
 
@@ -211,7 +215,8 @@ __device__ __forceinline__ void norm_and_rotate(const bf16* head, const bf16* we
     if (!has_elements) return;
     const float x0 = a * scale * low_bf16(near_weight), x1 = b * scale * high_bf16(near_weight);
     const float y0 = c * scale * low_bf16(far_weight), y1 = d * scale * high_bf16(far_weight);
-    *reinterpret_cast<unsigned*>(destination + i) = pack_bf16(x0 * turn.x - y0 * turn.y, x1 * turn.z - y1 * turn.w);
+    *reinterpret_cast<unsigned*>(destination + i) =
+        pack_bf16(x0 * turn.x - y0 * turn.y, x1 * turn.z - y1 * turn.w);
     *reinterpret_cast<unsigned*>(destination + HALF + i) =
         pack_bf16(y0 * turn.x + x0 * turn.y, y1 * turn.z + x1 * turn.w);
 }

@@ -1,14 +1,15 @@
-// Products of a few rows (decode: 1 to 16) with a weight matrix, W [N][K]: bound by reading W once, so built to stream it.
+// Products of few rows (decode: 1 to 16) with weights W [N][K], bound by reading W once: built to stream it.
 //
-// A block owns some tiles of 8 rows of W; its 8 warps share K out in steps of 32. Two tiles are the left operand of mma,
-// 8 rows of the activations the right one, so up to 8 rows fill it exactly. The order in which a product sums is free:
-// lane (g, c) = (lane / 4, lane % 4) loads 16 consecutive bytes of row g of each tile and of the activations, and has
-// its share of two mma without any exchange or shared memory. Loads of W run DEPTH steps ahead, and start before the
-// previous kernel has ended; those of the activations, which come from L2, AHEAD steps.
-// The RMS norm is fused: its weight is applied to the activations on the way in, and 1 / rms, a factor of the row, to
-// the sums at the end, when the squares have been gathered too.
+// A block owns some tiles of 8 rows of W; its 8 warps share K out in steps of 32. Two tiles are the left operand
+// of mma, 8 rows of the activations the right one, so that up to 8 rows fill it exactly. The order in which a
+// product sums is free: lane (g, c) = (lane / 4, lane % 4) loads 16 consecutive bytes of row g of each tile and of
+// the activations, and has its share of two mma without any exchange or shared memory. Loads of W run DEPTH steps
+// ahead, and start before the previous kernel has ended; those of the activations, from L2, AHEAD steps.
+// The RMS norm is fused: its weight is applied to the activations on the way in, and 1 / rms, a factor of the row,
+// to the sums at the end, when the squares have been gathered too.
 //
-// Columns of `out` a block computes; each makes 32 KB of W in flight for K = 1024, o's and down's K twice and thrice that:
+// Columns of `out` a block computes. All but the sums with few columns take 4 tiles: for K = 1024 a block then has
+// its whole 64 KB of W in flight at once, and a projection of a small model all of it in one wave of blocks.
 // HOST: SKINNY_QKV_COLUMNS 32
 // HOST: SKINNY_SILU_COLUMNS 16
 // HOST: SKINNY_ADD_COLUMNS 8
@@ -20,8 +21,8 @@ constexpr int STEP = 32;  // elements of K: 4 lanes * 8
 
 // W's tiles, DEPTH steps of this warp ahead of their use.
 template <int TILES, int DEPTH> struct WeightStream {
-    const bf16* row;     // the lane's, of the first tile
-    int to_row[TILES];  // from there to its rows of the tiles, in elements
+    const bf16* row;    // the lane's, of the first tile
+    int to_row[TILES];  // elements from there to its row of each tile: pointers would take more registers
     uint4 steps[DEPTH][TILES];
 
     // `first_rows` are the tiles' first rows; rows past the last are read as the last and dropped in the end.
@@ -46,7 +47,7 @@ template <int TILES, int DEPTH> struct WeightStream {
     }
 };
 
-// Activations that still need their RMS norm. HALVES is 1 for up to 8 rows: nothing is loaded or held for rows 8 to 15.
+// Activations that still need their RMS norm. HALVES is 1 for up to 8 rows: nothing is held for rows 8 to 15.
 template <int HALVES> struct NormedRows {
     struct Step {
         float4 x[HALVES][2];
@@ -84,7 +85,8 @@ template <int HALVES> struct NormedRows {
     // The right operands of the step's two mma: words 0 and 1, words 2 and 3.
     __device__ __forceinline__ uint4 operands(const Step& step, int half) {
         const float4 a = step.x[half][0], b = step.x[half][1];
-        squares[half] += a.x * a.x + a.y * a.y + a.z * a.z + a.w * a.w + b.x * b.x + b.y * b.y + b.z * b.z + b.w * b.w;
+        squares[half] += a.x * a.x + a.y * a.y + a.z * a.z + a.w * a.w;
+        squares[half] += b.x * b.x + b.y * b.y + b.z * b.z + b.w * b.w;
         const uint4 w = step.norm;
         return make_uint4(pack_bf16(a.x * low_bf16(w.x), a.y * high_bf16(w.x)),
                           pack_bf16(a.z * low_bf16(w.y), a.w * high_bf16(w.y)),
@@ -246,7 +248,7 @@ __device__ __forceinline__ void normed_product(WarpSums<TILES, ROWS>& shared, co
     }
 }
 
-// Tiles of gate rows, then the tiles of up rows that go with them. Both are rounded to bf16, as if they were stored.
+// Tiles of gate rows, then the tiles of up rows that go with them. Both are rounded to bf16, as if stored.
 template <int DEPTH, int AHEAD, int TILES, int ROWS>
 __device__ __forceinline__ void gated_product(WarpSums<TILES, ROWS>& shared, const bf16* W, const float* x,
                                               const bf16* norm, bf16* out, int N, int K, int rows) {
@@ -286,32 +288,32 @@ __device__ __forceinline__ void added_product(WarpSums<1, ROWS>& shared, const b
     if (has_output) *output = before + shared.product(0, row, threadIdx.x % 8);
 }
 
-// Occupancy, loads in flight and registers pay for each other.
-#define SKINNY_KERNELS(ROWS, DEPTH, AHEAD, ADD_AHEAD)                                                                  \
-    extern "C" __global__ void __launch_bounds__(SKINNY_THREADS, 2)                                               \
-        skinny_qkv_##ROWS(const bf16* W, const float* x, const bf16* norm, bf16* out, int N, int K, int rows) {   \
-        __shared__ WarpSums<4, ROWS> shared;                                                                      \
-        normed_product<DEPTH, AHEAD>(shared, W, x, norm, nullptr, out, N, K, rows);                                   \
-    }                                                                                                             \
-    EXPORT(skinny_qkv_##ROWS)                                                                                     \
-    extern "C" __global__ void __launch_bounds__(SKINNY_THREADS, 2)                                               \
-        skinny_silu_##ROWS(const bf16* W, const float* x, const bf16* norm, bf16* out, int N, int K, int rows) {  \
-        __shared__ WarpSums<4, ROWS> shared;                                                                      \
-        gated_product<DEPTH, AHEAD>(shared, W, x, norm, out, N, K, rows);                                             \
-    }                                                                                                             \
-    EXPORT(skinny_silu_##ROWS)                                                                                    \
-    extern "C" __global__ void __launch_bounds__(SKINNY_THREADS, 2)                                               \
-        skinny_add_##ROWS(const bf16* W, const bf16* x, float* residual, int N, int K, int rows) {                \
-        __shared__ WarpSums<1, ROWS> shared;                                                                      \
-        added_product<8, ADD_AHEAD>(shared, W, x, residual, N, K, rows);                                          \
-    }                                                                                                             \
-    EXPORT(skinny_add_##ROWS)                                                                                     \
-    extern "C" __global__ void __launch_bounds__(SKINNY_THREADS, 2)                                               \
-        skinny_logits_##ROWS(const bf16* W, const float* x, const bf16* norm, const int* row_ids, float* out,     \
-                             int N, int K, int rows) {                                                            \
-        __shared__ WarpSums<4, ROWS> shared;                                                                      \
-        normed_product<DEPTH, AHEAD>(shared, W, x, norm, row_ids, out, N, K, rows);                                   \
-    }                                                                                                             \
+// DEPTH and AHEAD are as much as 128 registers hold: two blocks of one kernel share a multiprocessor.
+#define SKINNY_KERNELS(ROWS, DEPTH, AHEAD, ADD_AHEAD)                                                            \
+    extern "C" __global__ void __launch_bounds__(SKINNY_THREADS, 2)                                              \
+        skinny_qkv_##ROWS(const bf16* W, const float* x, const bf16* norm, bf16* out, int N, int K, int rows) {  \
+        __shared__ WarpSums<4, ROWS> shared;                                                                     \
+        normed_product<DEPTH, AHEAD>(shared, W, x, norm, nullptr, out, N, K, rows);                              \
+    }                                                                                                            \
+    EXPORT(skinny_qkv_##ROWS)                                                                                    \
+    extern "C" __global__ void __launch_bounds__(SKINNY_THREADS, 2)                                              \
+        skinny_silu_##ROWS(const bf16* W, const float* x, const bf16* norm, bf16* out, int N, int K, int rows) { \
+        __shared__ WarpSums<4, ROWS> shared;                                                                     \
+        gated_product<DEPTH, AHEAD>(shared, W, x, norm, out, N, K, rows);                                        \
+    }                                                                                                            \
+    EXPORT(skinny_silu_##ROWS)                                                                                   \
+    extern "C" __global__ void __launch_bounds__(SKINNY_THREADS, 2)                                              \
+        skinny_add_##ROWS(const bf16* W, const bf16* x, float* residual, int N, int K, int rows) {               \
+        __shared__ WarpSums<1, ROWS> shared;                                                                     \
+        added_product<8, ADD_AHEAD>(shared, W, x, residual, N, K, rows);                                         \
+    }                                                                                                            \
+    EXPORT(skinny_add_##ROWS)                                                                                    \
+    extern "C" __global__ void __launch_bounds__(SKINNY_THREADS, 2)                                              \
+        skinny_logits_##ROWS(const bf16* W, const float* x, const bf16* norm, const int* row_ids, float* out,    \
+                             int N, int K, int rows) {                                                           \
+        __shared__ WarpSums<4, ROWS> shared;                                                                     \
+        normed_product<DEPTH, AHEAD>(shared, W, x, norm, row_ids, out, N, K, rows);                              \
+    }                                                                                                            \
     EXPORT(skinny_logits_##ROWS)
 
 SKINNY_KERNELS(8, 4, 2, 4)
