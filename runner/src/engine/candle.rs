@@ -191,7 +191,7 @@ impl Executor for CandleExecutor {
             self.pool.grow(item)?;
         }
         let device = self.compute(batch).with_context(|| format!("computing batch {}", batch.id))?;
-        let mut result = StepResult { tokens: Vec::new(), device };
+        let mut result = StepResult { device, ..StepResult::default() };
         let emitting = batch.items.iter().filter(|item| item.emits_token);
         for (item, token_id) in emitting.zip(self.sample()) {
             let request_id = item.request_id;

@@ -2,5 +2,9 @@
 //! CUDA is loaded at run time, so this is in every build and needs no toolkit.
 
 mod libraries;
+mod presence;
+mod telemetry;
 
 pub use libraries::{CudaDevice, CudaUnavailable, LIBRARIES_VARIABLE, device, has_compiler, require};
+pub use presence::{has_driver, has_matrix_library};
+pub use telemetry::NvmlSampler;
