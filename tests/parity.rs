@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::atomic::AtomicBool;
 
-use fidelio::engine::{Executor, SampledToken, StepResult, serve};
+use fidelio::engine::{Executor, HostPhases, SampledToken, StepResult, serve};
 use fidelio_shared::latency::{BatchShape, LatencyModel, StepTime};
-use fidelio_shared::schema::{RequestRow, StepRow, Workload, WorkloadRow};
+use fidelio_shared::schema::{RequestRow, StepPhases, StepRow, Workload, WorkloadRow};
 use fidelio_shared::serving::{Batch, Policy, Replica, Request, RequestId, SchedulerConfig, StepOutcome, TokenEvent};
 use fidelio_shared::simulate::{Recorder, simulate, step_row};
 use fidelio_shared::time::Nanos;
@@ -74,7 +74,7 @@ impl Executor for Scripted {
     fn execute(&mut self, batch: &Batch) -> anyhow::Result<StepResult> {
         let time = GridTimes.stage_time(&batch.shape(), 0);
         self.now += (time.host + time.device).to_nanos();
-        Ok(StepResult { tokens: Vec::new(), device: time.device.to_nanos(), phases: None })
+        Ok(StepResult { device: time.device.to_nanos(), ..StepResult::default() })
     }
 
     fn release(&mut self, _: RequestId) {}
@@ -170,6 +170,47 @@ fn a_stop_token_ends_its_request_and_no_other() {
     let actual: Vec<u32> = log.rows.values().map(|row| row.num_decode_tokens_actual).collect();
     assert_eq!(actual, [10, 3, 10]);
     assert_eq!(replica.load().kv_blocks_used, 0);
+}
+
+/// A clock that moves whenever it is read, and an engine that tells what its host did.
+#[derive(Default)]
+struct Tells {
+    clock: Scripted,
+}
+
+const READING: Nanos = Nanos(5);
+
+impl Executor for Tells {
+    fn now(&mut self) -> Nanos {
+        self.clock.now += READING;
+        self.clock.now
+    }
+
+    fn wait_until(&mut self, deadline: Nanos) {
+        self.clock.wait_until(deadline);
+    }
+
+    fn register(&mut self, _: RequestId, _: &[u32]) {}
+
+    fn execute(&mut self, batch: &Batch) -> anyhow::Result<StepResult> {
+        let phases = HostPhases { prepare: Nanos(1), launch: Nanos(2), wait: Nanos(3), sample: Nanos(4) };
+        Ok(StepResult { phases: Some(phases), ..self.clock.execute(batch)? })
+    }
+
+    fn release(&mut self, _: RequestId) {}
+}
+
+#[test]
+fn the_hosts_phases_reach_the_step_rows_of_an_engine_that_tells_them() {
+    let workload = grid_workload(3, 20, GRID, 12);
+    let mut replica = Replica::new(&settings(Policy::VllmV1, 40)).expect("possible settings");
+    let mut log = Log::default();
+    serve(&workload, &[], &mut replica, &mut Tells::default(), &mut log, &AtomicBool::new(false)).expect("served");
+    let [prepare, launch, wait, sample] = [1, 2, 3, 4].map(Nanos);
+    let expected = Some(StepPhases { schedule: READING, prepare, launch, wait, sample });
+    assert!(log.steps.len() > 20 && log.steps.iter().all(|step| step.phases == expected), "{:?}", log.steps[0]);
+    let (silent, _) = served(&workload, &settings(Policy::VllmV1, 40));
+    assert!(silent.steps.iter().all(|step| step.phases.is_none()));
 }
 
 /// A driver with one tie broken on purpose: what arrives at the very end of a step is admitted after

@@ -10,9 +10,9 @@ use fidelio_shared::bundle::{BundleReader, BundleWriter, verify};
 use fidelio_shared::latency::{BatchShape, LatencyModel, StepModel, StepProfile, StepProfileRow};
 use fidelio_shared::schema::comparison::CompareOptions;
 use fidelio_shared::schema::{
-    DataError, PrefixWriter, Prefixes, PromptRow, RequestRow, RequestStatus, RequestWriter, RunMeta, StepRow,
-    StepWriter, TokenTimes, TokenWriter, Workload, WorkloadMeta, WorkloadRow, Writer, read_intervals, read_lengths,
-    read_prefixes, read_prompts, read_requests, read_steps, read_tokens, write_json,
+    DataError, PrefixWriter, Prefixes, PromptRow, RequestRow, RequestStatus, RequestWriter, RunMeta, StepPhases,
+    StepRow, StepWriter, TokenTimes, TokenWriter, Workload, WorkloadMeta, WorkloadRow, Writer, read_intervals,
+    read_lengths, read_prefixes, read_prompts, read_requests, read_steps, read_tokens, write_json,
 };
 use fidelio_shared::stats::Percentile;
 use fidelio_shared::time::Nanos;
@@ -24,7 +24,7 @@ use proptest::sample::{Index, select};
 
 use crate::bundles::zip_of;
 use damage::{Damage, apply, cell, damage, damaged};
-use rows::{profile_row, requests, running_sum, step, text};
+use rows::{phased_steps, profile_row, requests, running_sum, step, text};
 use samples::*;
 
 /// Requests of the small run that is damaged.
@@ -334,6 +334,11 @@ proptest! {
         let lists: Vec<Vec<Nanos>> = lists.into_iter().map(running_sum).collect();
         let read = read_tokens("t.csv", write_tokens(&lists, with_ids).as_slice(), lists.len()).expect("ours");
         prop_assert_eq!(read, TokenTimes::from_lists(&lists));
+    }
+
+    #[test]
+    fn host_phases_come_back_as_they_were_written(rows in phased_steps()) {
+        prop_assert_eq!(read_steps("s.csv", write_steps(&rows).as_slice()).expect("ours"), rows);
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod steps;
 
 pub use comparison::{cdf_csv, comparison_markdown, percentiles_csv, tables};
 pub use run::{KeyResults, key_results, run_markdown};
-pub use steps::{Level, ReplicaResults, StepResults, step_results};
+pub use steps::{Level, MeanPhases, ReplicaResults, StepResults, step_results};
 
 use serde_json::Value;
 

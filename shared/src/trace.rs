@@ -20,7 +20,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use crate::schema::{Origin, RequestRow, RequestStatus, Run, StepRow, Writer};
+use crate::schema::{Origin, RequestRow, RequestStatus, Run, StepPhases, StepRow, Writer};
 use crate::time::Nanos;
 
 use event::{Arg, Event, Events, Place, write_text};
@@ -107,7 +107,7 @@ impl<W: Write> TraceWriter<W> {
             (0, _) => "decode",
             _ => "prefill and decode",
         };
-        let args = [
+        let mut args = vec![
             ("step_index", Arg::Number(row.step_index)),
             ("prefill_tokens", Arg::Number(row.num_prefill_tokens)),
             ("decode_sequences", Arg::Number(row.num_decode_seqs)),
@@ -115,6 +115,13 @@ impl<W: Write> TraceWriter<W> {
             ("host_ns", Arg::Number(row.host.0)),
             ("device_ns", Arg::Number(row.device.0)),
         ];
+        if let Some(StepPhases { schedule, prepare, launch, wait, sample }) = row.phases {
+            args.push(("schedule_ns", Arg::Number(schedule.0)));
+            args.push(("prepare_ns", Arg::Number(prepare.0)));
+            args.push(("launch_ns", Arg::Number(launch.0)));
+            args.push(("wait_ns", Arg::Number(wait.0)));
+            args.push(("sample_ns", Arg::Number(sample.0)));
+        }
         self.slice('B', place, row.start, kind, &args)?;
         if row.host > Nanos::ZERO && row.device > Nanos::ZERO {
             // The row has no order of the two; the host prepares what the device computes.

@@ -68,6 +68,21 @@ pub fn step() -> impl Strategy<Value = StepRow> {
         kv_blocks_used: counts.3,
         num_running: counts.4,
         num_waiting: counts.5,
+        phases: None,
+    })
+}
+
+/// Steps of an engine that tells the host's phases, of every step or of some after the first.
+pub fn phased_steps() -> impl Strategy<Value = Vec<StepRow>> {
+    let time = || (0..=i64::MAX as u64).prop_map(Nanos);
+    let phases = (time(), time(), time(), time(), time())
+        .prop_map(|(schedule, prepare, launch, wait, sample)| StepPhases { schedule, prepare, launch, wait, sample });
+    vec((step(), phases, any::<bool>()), 1..20).prop_map(|steps| {
+        let told = |(index, (row, phases, is_told)): (usize, (StepRow, StepPhases, bool))| StepRow {
+            phases: (is_told || index == 0).then_some(phases),
+            ..row
+        };
+        steps.into_iter().enumerate().map(told).collect()
     })
 }
 

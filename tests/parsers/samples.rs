@@ -32,7 +32,7 @@ pub fn write_tokens(lists: &[Vec<Nanos>], with_ids: bool) -> Vec<u8> {
 
 pub fn write_steps(rows: &[StepRow]) -> Vec<u8> {
     written(|out| {
-        let mut writer = StepWriter::new(out)?;
+        let mut writer = StepWriter::new(out);
         rows.iter().try_for_each(|row| writer.write(row))?;
         writer.flush()
     })

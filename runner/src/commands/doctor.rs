@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::commands::{Outcome, meta};
+use crate::engine::cuda;
 use crate::workload::PromptTokenizer;
 use crate::{machine, site};
 
@@ -17,7 +18,9 @@ struct Finding {
 
 /// Looks at the machine and this build; never fails because something is missing.
 pub fn doctor() -> Outcome {
-    let findings = [processor(), memory(), gpu(), tokenizer(), viewer(), build()];
+    let mut findings = vec![processor(), memory()];
+    findings.extend(gpu());
+    findings.extend([tokenizer(), viewer(), build()]);
     let mut text = String::new();
     for finding in &findings {
         let mark = if finding.is_there { "ok     " } else { "missing" };
@@ -39,18 +42,47 @@ fn memory() -> Finding {
     Finding { what: "memory", is_there: true, detail }
 }
 
-fn gpu() -> Finding {
-    let version = std::fs::read_to_string("/proc/driver/nvidia/version").unwrap_or_default();
-    match version.lines().next() {
-        Some(line) => {
-            Finding { what: "gpu", is_there: true, detail: format!("{line}; this version measures on the CPU only") }
+/// Driver, device, compiler and matrix library: `backend=cuda` needs all four.
+fn gpu() -> [Finding; 4] {
+    const DISABLED: &str = "so `backend=cuda` is disabled";
+    let device = cuda::device();
+    let has_driver = cuda::has_driver();
+    let driver = match (&device, has_driver) {
+        (Ok(device), _) => {
+            let version = device.driver_cuda_version;
+            Ok(format!("takes CUDA up to {}.{}", version / 1_000, version % 1_000 / 10))
         }
-        None => Finding {
-            what: "gpu",
-            is_there: false,
-            detail: "no NVIDIA driver; this version measures on the CPU only, so nothing is disabled".to_owned(),
-        },
-    }
+        (Err(_), true) => Ok("is here".to_owned()),
+        (Err(missing), false) => Err(format!("{}, {DISABLED}; {}", missing.problem, missing.hint)),
+    };
+    let device = match device {
+        Ok(device) => Ok(device_words(&device)),
+        Err(refused) if has_driver => Err(format!("{}, {DISABLED}; {}", refused.problem, refused.hint)),
+        Err(_) => Err(format!("no driver tells of one, {DISABLED}")),
+    };
+    let library = |is_there: bool, does: &str, package: &str| match is_there {
+        true => Ok(does.to_owned()),
+        false => {
+            let place = cuda::LIBRARIES_VARIABLE;
+            Err(format!("{does}, {DISABLED}; `pip install {package}` has it, and {place} may name its folder"))
+        }
+    };
+    let compiler = library(cuda::has_compiler(), "compiles the GPU's kernels", "nvidia-cuda-nvrtc");
+    let matrices = library(cuda::has_matrix_library(), "multiplies large matrices on the GPU", "nvidia-cublas");
+    [("gpu driver", driver), ("gpu", device), ("nvrtc", compiler), ("cublaslt", matrices)]
+        .map(|(what, found)| Finding { what, is_there: found.is_ok(), detail: found.unwrap_or_else(|missing| missing) })
+}
+
+fn device_words(device: &cuda::CudaDevice) -> String {
+    let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+    let (major, minor) = device.compute_capability;
+    let old = if (major, minor) < (8, 0) { "; `backend=cuda` is disabled: it needs 8.0" } else { "" };
+    format!(
+        "{}, compute capability {major}.{minor}, {:.1} GiB of memory, {:.1} free{old}",
+        device.name,
+        gib(device.memory_bytes),
+        gib(device.free_bytes)
+    )
 }
 
 fn tokenizer() -> Finding {

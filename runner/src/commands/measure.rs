@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::commands::{Context, meta};
 use crate::config::Experiment;
+use crate::engine::telemetry::{self, DeviceSample, Telemetry};
 use crate::engine::{self, Engine, FileRecorder, ServeCounts, serve};
 use crate::error::{Hinted, Interrupted};
 use crate::interrupt;
@@ -118,16 +119,17 @@ fn measure_once(
     let bar = context.talk.progress(num_requests as u64, what);
     let mut recorder = FileRecorder::new(&staging, num_requests, backend, Origin::Real, true, bar)?;
     let mut replica = settings(Replica::new(&experiment.scheduler))?;
+    let telemetry = start_telemetry(engine);
     engine.start_clock();
     let served = serve(&asked.workload, &asked.tokens, &mut replica, engine, &mut recorder, &interrupt::flag());
+    let telemetry = telemetry.map(|started| started.map(Telemetry::stop));
     let written = recorder.finish(&staging);
     let counts = served
         .with_context(|| format!("running the workload; what was written stays in `{}`", staging.dir().display()))?;
     written?;
 
-    let results = results(&counts);
     run.ended_at = Some(meta::now());
-    run.results = results;
+    run.results = results(&counts, telemetry);
     save_run(staging, &run)
 }
 
@@ -139,15 +141,35 @@ pub(super) fn save_run(staging: Staging, meta: &RunMeta) -> anyhow::Result<PathB
     staging.commit(&write_json(meta))
 }
 
-fn results(counts: &ServeCounts) -> Map<String, Value> {
+/// A device that tells how it is, is asked from now on.
+fn start_telemetry(engine: &dyn Engine) -> Option<anyhow::Result<Telemetry>> {
+    let sampler = engine.sampler()?;
+    Some(sampler.and_then(|sampler| Telemetry::start(sampler).context("starting the telemetry thread")))
+}
+
+/// What the run says of itself; `telemetry` is what the device said, or why it was not asked.
+fn results(counts: &ServeCounts, telemetry: Option<anyhow::Result<Vec<DeviceSample>>>) -> Map<String, Value> {
     let mut results = Map::new();
     results.insert("num_steps".to_owned(), json!(counts.num_steps));
     results.insert("num_preemptions".to_owned(), json!(counts.num_preemptions));
     results.insert("worst_wakeup_ns".to_owned(), json!(counts.worst_wakeup_ns));
+    let mut warnings = Vec::new();
     if counts.worst_wakeup_ns > LATE_WAKEUP.0 {
         let late = counts.worst_wakeup_ns as f64 / 1e6;
-        let warning = format!("a request was admitted {late:.1} ms late because the machine overslept");
-        results.insert("warnings".to_owned(), json!([warning]));
+        warnings.push(format!("a request was admitted {late:.1} ms late because the machine overslept"));
+    }
+    match telemetry {
+        None => {}
+        Some(Ok(samples)) => {
+            warnings.extend(telemetry::warnings(&samples));
+            results.insert("telemetry".to_owned(), telemetry::saved(&samples));
+        }
+        Some(Err(error)) => {
+            results.insert("telemetry".to_owned(), json!(format!("not recorded: {error:#}")));
+        }
+    }
+    if !warnings.is_empty() {
+        results.insert("warnings".to_owned(), json!(warnings));
     }
     results
 }
@@ -225,4 +247,23 @@ pub fn load_engine(context: &Context, experiment: &mut Experiment) -> anyhow::Re
     }
     experiment.scheduler.num_blocks = engine.num_blocks();
     Ok(engine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_hold_what_the_device_said_or_why_it_was_not_asked() {
+        let counts = ServeCounts { worst_wakeup_ns: 6_000_000, ..ServeCounts::default() };
+        let silent = results(&counts, None);
+        assert!(silent.get("telemetry").is_none(), "a processor is not asked");
+        assert_eq!(silent["warnings"].as_array().map(Vec::len), Some(1));
+        let refused = results(&counts, Some(Err(anyhow::anyhow!("no NVML").context("loading NVML"))));
+        assert_eq!(refused["telemetry"], "not recorded: loading NVML: no NVML");
+        let crowded = DeviceSample { num_other_processes: Some(2), ..DeviceSample::default() };
+        let said = results(&counts, Some(Ok(vec![crowded])));
+        assert_eq!(said["telemetry"]["samples"][0]["num_other_processes"], 2);
+        assert_eq!(said["warnings"][1], "2 other processes computed on the GPU");
+    }
 }

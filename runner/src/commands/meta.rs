@@ -44,6 +44,11 @@ pub fn begun_on(engine: &dyn Engine, run_type: &str, run_id: &str, experiment: &
     let mut hardware = engine.hardware();
     if let Some(facts) = hardware.as_object_mut() {
         facts.insert("hardware_id".to_owned(), json!(experiment.hardware.name));
+        if let Some(Ok(sampler)) = engine.sampler() {
+            for (name, fact) in sampler.facts() {
+                facts.entry(name).or_insert(fact);
+            }
+        }
     }
     RunMeta { hardware: Some(hardware), ..begun(run_type, run_id, experiment) }
 }

@@ -139,7 +139,7 @@ impl Executor for CandleExecutor {
     fn execute(&mut self, batch: &Batch) -> anyhow::Result<StepResult> {
         self.sequences.place(batch)?;
         let device = self.compute(batch).with_context(|| format!("computing batch {}", batch.id))?;
-        let mut result = StepResult { tokens: Vec::new(), device, phases: None };
+        let mut result = StepResult { device, ..StepResult::default() };
         let emitting = batch.items.iter().filter(|item| item.emits_token);
         for (item, token_id) in emitting.zip(self.sample()) {
             let request_id = item.request_id;

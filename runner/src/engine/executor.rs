@@ -6,6 +6,7 @@ use fidelio_shared::time::Nanos;
 use serde_json::Value;
 
 use crate::engine::operations::{AttentionRow, OperationRow};
+use crate::engine::telemetry::Sampler;
 
 /// What one executed batch gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,20 +15,20 @@ pub struct StepResult {
     pub tokens: Vec<SampledToken>,
     /// Time the device computed, a part of the time `execute` took; the rest is host time.
     pub device: Nanos,
-    /// What the host did meanwhile, where the executor tells.
+    /// What the host did, of executors that tell.
     pub phases: Option<HostPhases>,
 }
 
-/// What the host did in one step, in order. `launch` and `wait` overlap the device's time.
+/// The host's phases while a batch is executed. `launch` and `wait` may pass while the device computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HostPhases {
-    /// Making the device's inputs.
+    /// Laying out the batch: blocks, positions, tokens.
     pub prepare: Nanos,
-    /// Handing the work to the device.
+    /// Handing work to the device.
     pub launch: Nanos,
-    /// Waiting for the device.
+    /// Waiting for the device's result.
     pub wait: Nanos,
-    /// Taking the sampled tokens.
+    /// From the result to tokens.
     pub sample: Nanos,
 }
 
@@ -80,6 +81,12 @@ pub trait Engine: Executor {
 
     /// What it runs on, for `hardware` of a run's metadata: an object with at least a `name`.
     fn hardware(&self) -> Value;
+
+    /// What can be asked how the device is while it works: `None` of a device that tells nothing, an error where it
+    /// would, but cannot be asked here.
+    fn sampler(&self) -> Option<anyhow::Result<Box<dyn Sampler>>> {
+        None
+    }
 
     /// Times every operation of one layer over [`OperationGrid::of`](crate::engine::OperationGrid::of) the
     /// scheduler's limits, `repeats` times each. Contents of the KV cache are overwritten: only between runs.

@@ -9,6 +9,7 @@ mod operations;
 pub mod qwen3;
 mod recorder;
 mod sequences;
+pub mod telemetry;
 
 pub use build::{check, load, model_config};
 pub use candle::{CandleExecutor, CandleOptions};
@@ -18,9 +19,10 @@ pub use recorder::FileRecorder;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fidelio_shared::schema::Workload;
+use fidelio_shared::schema::{StepPhases, StepRow, Workload};
 use fidelio_shared::serving::{Batch, Replica, Request, RequestId, StepOutcome};
 use fidelio_shared::simulate::{Recorder, step_row};
+use fidelio_shared::time::Nanos;
 use serde::Serialize;
 
 /// How a real run ended.
@@ -72,12 +74,14 @@ where
         if let Some(batch) = replica.begin_step(now) {
             let start = now;
             let load = replica.load();
+            let scheduled = executor.now();
             let result = executor.execute(&batch)?;
             now = executor.now();
             replica.end_step(&batch, now, &stopped(&result), &mut outcome);
             record(recorder, &outcome, &result)?;
             let row = step_row(batch.id, &batch.shape(), load, start, now, result.device);
-            recorder.step(row).map_err(Into::into)?;
+            let phases = result.phases.map(|phases| step_phases(scheduled - start, phases));
+            recorder.step(StepRow { phases, ..row }).map_err(Into::into)?;
             outcome.finished.iter().for_each(|served| executor.release(served.request.id));
             count(&mut counts, &batch);
         } else if let Some((_, row)) = pending.peek() {
@@ -88,6 +92,11 @@ where
             return Ok(counts);
         }
     }
+}
+
+fn step_phases(schedule: Nanos, phases: HostPhases) -> StepPhases {
+    let HostPhases { prepare, launch, wait, sample } = phases;
+    StepPhases { schedule, prepare, launch, wait, sample }
 }
 
 fn stopped(result: &StepResult) -> Vec<RequestId> {

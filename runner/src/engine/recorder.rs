@@ -45,7 +45,7 @@ impl FileRecorder {
         Ok(FileRecorder {
             requests: RequestWriter::new(staging.file(REQUESTS)?, backend)?,
             tokens,
-            steps: StepWriter::new(staging.file("step_metrics.csv")?)?,
+            steps: StepWriter::new(staging.file("step_metrics.csv")?),
             rows: Vec::with_capacity(num_requests),
             backend: backend.to_owned(),
             origin,

@@ -111,7 +111,10 @@ fn sections(out: &mut String, run: &Run, results: &KeyResults) -> std::fmt::Resu
         "| `request_metrics.csv` | one a request: arrival, first token, completion; ns since the run began |"
     )?;
     writeln!(out, "| `token_metrics.csv` | one an output token: when it was there, and the gap to the one before |")?;
-    writeln!(out, "| `step_metrics.csv` | one an engine step: what it computed, host and device time |")?;
+    writeln!(
+        out,
+        "| `step_metrics.csv` | one an engine step: what it computed, host and device time, host phases where the engine tells |"
+    )?;
     writeln!(
         out,
         "| `run_meta.json` | who ran what, where and when; the resolved configuration; hashes of the inputs |"

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::charts::format_duration;
 use crate::report::{magnitude, thousands};
-use crate::schema::StepRow;
+use crate::schema::{StepPhases, StepRow};
 use crate::time::Nanos;
 
 /// The steps of a run. Its span is from the first start to the last end, over all replicas.
@@ -24,8 +24,27 @@ pub struct StepResults {
     pub prefill_tokens_per_s: Option<f64>,
     /// Tokens decoded per second of the span.
     pub decode_tokens_per_s: Option<f64>,
+    /// Time of steps in which no device computed, as a share of their time: the host gap.
+    pub host_share: Option<f64>,
+    /// The host's phases, mean of the steps that tell them, ns.
+    pub mean_phases_ns: Option<MeanPhases>,
     /// Each replica, by id.
     pub replicas: Vec<ReplicaResults>,
+}
+
+/// The host's phases, ns. Those of a GPU overlap its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct MeanPhases {
+    /// Choosing the batch.
+    pub schedule: f64,
+    /// Laying it out.
+    pub prepare: f64,
+    /// Handing work to the device.
+    pub launch: f64,
+    /// Waiting for it.
+    pub wait: f64,
+    /// From its result to tokens.
+    pub sample: f64,
 }
 
 /// The steps of one replica.
@@ -66,6 +85,9 @@ pub fn step_results(rows: &[StepRow]) -> Option<StepResults> {
     let sum = |count: fn(&StepRow) -> u64| rows.iter().map(count).sum::<u64>();
     let rate = |count: u64| (span > Nanos::ZERO).then(|| count as f64 / span.as_secs_f64());
     let (num_prefill_tokens, num_decode_tokens) = (sum(|row| row.num_prefill_tokens), sum(|row| row.num_decode_seqs));
+    let (host, device) = rows
+        .iter()
+        .fold((0u128, 0u128), |(host, device), row| (host + u128::from(row.host.0), device + u128::from(row.device.0)));
     let mut of_replicas = std::collections::BTreeMap::<u32, Vec<&StepRow>>::new();
     for row in sorted {
         of_replicas.entry(row.replica_id).or_default().push(row);
@@ -77,7 +99,23 @@ pub fn step_results(rows: &[StepRow]) -> Option<StepResults> {
         num_decode_tokens,
         prefill_tokens_per_s: rate(num_prefill_tokens),
         decode_tokens_per_s: rate(num_decode_tokens),
+        host_share: (device > 0).then(|| host as f64 / (host + device) as f64),
+        mean_phases_ns: mean_phases(rows),
         replicas: of_replicas.into_iter().map(|(id, rows)| replica_results(id, &rows, span)).collect(),
+    })
+}
+
+fn mean_phases(rows: &[StepRow]) -> Option<MeanPhases> {
+    let told: Vec<StepPhases> = rows.iter().filter_map(|row| row.phases).collect();
+    let mean = |phase: fn(&StepPhases) -> Nanos| {
+        told.iter().map(|phases| u128::from(phase(phases).0)).sum::<u128>() as f64 / told.len() as f64
+    };
+    (!told.is_empty()).then(|| MeanPhases {
+        schedule: mean(|phases| phases.schedule),
+        prepare: mean(|phases| phases.prepare),
+        launch: mean(|phases| phases.launch),
+        wait: mean(|phases| phases.wait),
+        sample: mean(|phases| phases.sample),
     })
 }
 
@@ -120,6 +158,16 @@ pub(super) fn steps_section(out: &mut String, results: &StepResults) -> std::fmt
         ("decode computed", results.num_decode_tokens, results.decode_tokens_per_s),
     ] {
         writeln!(out, "| {what} | {} tokens{} |", thousands(count), rate(per_s))?;
+    }
+    if let Some(share) = results.host_share {
+        writeln!(out, "| host gap | {} of the steps' time, in which no device computed |", magnitude(share))?;
+    }
+    if let Some(MeanPhases { schedule, prepare, launch, wait, sample }) = results.mean_phases_ns {
+        let [schedule, prepare, launch, wait, sample] = [schedule, prepare, launch, wait, sample].map(format_duration);
+        writeln!(
+            out,
+            "| host, mean a step | schedule {schedule}, prepare {prepare}, launch {launch}, wait {wait}, sample {sample} |"
+        )?;
     }
     writeln!(out, "\nMeans are over that time, idle or not; counts are taken when a step's batch was chosen.\n")?;
     writeln!(out, "| replica | steps | busy | running, mean | peak | waiting, mean | peak | KV blocks, mean | peak |")?;
@@ -199,6 +247,30 @@ mod tests {
         let mut text = String::new();
         steps_section(&mut text, &results).expect("a String takes it");
         assert!(text.contains("| 0 | 1 | – | – | 1 | – | 9 | – | 100 |"), "{text}");
+    }
+
+    #[test]
+    fn the_host_gap_is_what_no_device_computed_and_phases_are_means_of_those_told() {
+        let phases = |schedule: u64| {
+            Some(StepPhases { schedule: Nanos(schedule), wait: Nanos(90_000), ..StepPhases::default() })
+        };
+        let timed = |start: u64, host: u64, device: u64, phases: Option<StepPhases>| StepRow {
+            host: Nanos(host),
+            device: Nanos(device),
+            phases,
+            ..step(0, start, start + host + device, 1)
+        };
+        let rows = [timed(0, 10_000, 90_000, phases(4_000)), timed(100_000, 20_000, 80_000, phases(8_000))];
+        let results = step_results(&rows).expect("steps");
+        assert_eq!(results.host_share, Some(0.15));
+        let mean = results.mean_phases_ns.expect("phases");
+        assert_eq!((mean.schedule, mean.wait, mean.sample), (6_000.0, 90_000.0, 0.0));
+        let silent = step_results(&[rows[0], timed(100_000, 0, 1, None)]).expect("steps");
+        assert_eq!(silent.mean_phases_ns.map(|mean| mean.schedule), Some(4_000.0));
+        let mut text = String::new();
+        steps_section(&mut text, &results).expect("a String takes it");
+        assert!(text.contains("| host gap | 15.0 % of"), "{text}");
+        assert!(text.contains("schedule 6.000 µs, prepare 0"), "{text}");
     }
 
     #[test]

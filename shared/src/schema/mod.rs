@@ -26,7 +26,7 @@ pub use prefixes::{PrefixWriter, Prefixes, read_prefixes};
 pub use prompts::{PromptRow, read_prompts};
 pub use requests::{RequestRow, RequestStatus, RequestWriter, read_requests};
 pub use run::Run;
-pub use steps::{StepRow, StepWriter, read_steps};
+pub use steps::{StepPhases, StepRow, StepWriter, read_steps};
 pub use tokens::{TokenTimes, TokenWriter, read_tokens};
 pub use workload::{Workload, WorkloadHash, WorkloadRow};
 pub(crate) use workload_tables::is_own_name;

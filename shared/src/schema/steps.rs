@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use crate::schema::table::TableReader;
+use crate::schema::table::{Column, TableReader};
 use crate::schema::{DataError, write_error};
 use crate::time::Nanos;
 
@@ -33,6 +33,24 @@ pub struct StepRow {
     pub num_running: u64,
     /// Sequences waiting after the batch was chosen.
     pub num_waiting: u64,
+    /// What the host did meanwhile, where the engine tells it.
+    pub phases: Option<StepPhases>,
+}
+
+/// The host's phases of one step, in order. Of a GPU, `launch` and `wait` pass while the device computes: they are not
+/// to be added to its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepPhases {
+    /// From the step's start to the engine's call: the step before is recorded, arrivals admitted, the batch chosen.
+    pub schedule: Nanos,
+    /// Laying out the batch: blocks, positions, tokens.
+    pub prepare: Nanos,
+    /// Handing work to the device.
+    pub launch: Nanos,
+    /// Waiting for the device's result.
+    pub wait: Nanos,
+    /// From the result to tokens.
+    pub sample: Nanos,
 }
 
 impl StepRow {
@@ -59,6 +77,9 @@ const HEADER: [&str; 12] = [
     "num_waiting",
 ];
 
+/// After these, in files of engines that tell them.
+const PHASES: [&str; 5] = ["schedule_ns", "prepare_ns", "launch_ns", "wait_ns", "sample_ns"];
+
 /// Reads and checks a whole file, in file order.
 ///
 /// # Errors
@@ -66,6 +87,7 @@ const HEADER: [&str; 12] = [
 pub fn read_steps(file: &str, input: impl Read) -> Result<Vec<StepRow>, DataError> {
     let mut table = TableReader::new(file, input)?;
     let columns = table.all_required(&HEADER)?;
+    let phases: Option<Vec<_>> = PHASES.iter().map(|name| table.optional(name)).collect();
     let mut rows = Vec::new();
     while table.next_row()? {
         let cell = |index: usize| table.integer(columns[index]);
@@ -83,6 +105,7 @@ pub fn read_steps(file: &str, input: impl Read) -> Result<Vec<StepRow>, DataErro
             kv_blocks_used: cell(9)?,
             num_running: cell(10)?,
             num_waiting: cell(11)?,
+            phases: phases.as_deref().map_or(Ok(None), |columns| read_phases(&table, columns))?,
         };
         if row.end < row.start {
             return Err(table.error(columns[3], format!("{} is before start_time_ns {}", row.end, row.start)));
@@ -92,20 +115,32 @@ pub fn read_steps(file: &str, input: impl Read) -> Result<Vec<StepRow>, DataErro
     Ok(rows)
 }
 
-/// Writes steps as they happen.
+/// The phases of the current row: all of them, or none when the first is blank.
+fn read_phases<R: Read>(table: &TableReader<R>, columns: &[Column]) -> Result<Option<StepPhases>, DataError> {
+    if table.optional_time(columns[0])?.is_none() {
+        return Ok(None);
+    }
+    let time = |index: usize| table.time(columns[index]);
+    Ok(Some(StepPhases { schedule: time(0)?, prepare: time(1)?, launch: time(2)?, wait: time(3)?, sample: time(4)? }))
+}
+
+/// Writes steps as they happen. The first row decides whether the file has columns for the host's phases.
 pub struct StepWriter<W: Write> {
     csv: csv::Writer<W>,
+    /// Decided with the header, which is written with the first row.
+    has_phases: Option<bool>,
 }
 
 impl<W: Write> StepWriter<W> {
-    /// Writes the header.
-    ///
-    /// # Errors
-    /// When the output fails.
-    pub fn new(output: W) -> Result<Self, DataError> {
-        let mut csv = csv::Writer::from_writer(output);
-        csv.write_record(HEADER).map_err(|error| write_error("step_metrics.csv", &error))?;
-        Ok(StepWriter { csv })
+    /// A file without rows yet.
+    pub fn new(output: W) -> Self {
+        StepWriter { csv: csv::Writer::from_writer(output), has_phases: None }
+    }
+
+    fn header(&mut self, has_phases: bool) -> Result<(), DataError> {
+        self.has_phases = Some(has_phases);
+        let names = HEADER.iter().chain(PHASES.iter().filter(|_| has_phases));
+        self.csv.write_record(names).map_err(|error| write_error("step_metrics.csv", &error))
     }
 
     /// Writes one step.
@@ -113,6 +148,9 @@ impl<W: Write> StepWriter<W> {
     /// # Errors
     /// When the output fails.
     pub fn write(&mut self, row: &StepRow) -> Result<(), DataError> {
+        if self.has_phases.is_none() {
+            self.header(row.phases.is_some())?;
+        }
         let cells = [
             row.step_index,
             u64::from(row.replica_id),
@@ -127,16 +165,25 @@ impl<W: Write> StepWriter<W> {
             row.num_running,
             row.num_waiting,
         ];
+        let phases = self.has_phases.is_some_and(|has_phases| has_phases).then(|| match row.phases {
+            None => [const { String::new() }; 5],
+            Some(StepPhases { schedule, prepare, launch, wait, sample }) => {
+                [schedule, prepare, launch, wait, sample].map(|time| time.0.to_string())
+            }
+        });
         self.csv
-            .write_record(cells.map(|cell| cell.to_string()))
+            .write_record(cells.iter().map(u64::to_string).chain(phases.into_iter().flatten()))
             .map_err(|error| write_error("step_metrics.csv", &error))
     }
 
-    /// Flushes what is buffered.
+    /// Flushes what is buffered; a file without rows has its header then.
     ///
     /// # Errors
     /// When the output fails.
     pub fn flush(&mut self) -> Result<(), DataError> {
+        if self.has_phases.is_none() {
+            self.header(false)?;
+        }
         self.csv.flush().map_err(|error| DataError::new("step_metrics.csv", format!("cannot write: {error}")))
     }
 }

@@ -51,6 +51,7 @@ pub fn step_row(id: u64, shape: &BatchShape, load: Load, start: Nanos, end: Nano
         kv_blocks_used: u64::from(load.kv_blocks_used),
         num_running: u64::from(load.num_running),
         num_waiting: u64::from(load.num_waiting),
+        phases: None,
     }
 }
 

@@ -21,11 +21,13 @@ use super::memory::Limits;
 use super::model::{Model, ModelOptions, Path};
 use super::operations::operations;
 use super::step::{Share, StepShape, pack};
+use super::telemetry::NvmlSampler;
 use crate::engine::clock::{RunClock, since};
 use crate::engine::executor::{Engine, Executor, HostPhases, SampledToken, StepResult};
 use crate::engine::operations::{AttentionRow, OperationGrid, OperationRow};
 use crate::engine::qwen3::{LoadFormat, Qwen3Config};
 use crate::engine::sequences::Sequences;
+use crate::engine::telemetry::Sampler;
 use crate::machine;
 
 /// Settings of a [`CudaExecutor`].
@@ -279,6 +281,10 @@ impl Engine for CudaExecutor {
 
     fn attention_backend(&self) -> &'static str {
         "fidelio-cuda"
+    }
+
+    fn sampler(&self) -> Option<anyhow::Result<Box<dyn Sampler>>> {
+        Some(NvmlSampler::open(&self.model.gpu.context).map(|sampler| Box::new(sampler) as Box<dyn Sampler>))
     }
 
     fn hardware(&self) -> Value {

@@ -12,17 +12,19 @@ use libloading::Library;
 /// Folders to look in first, separated by colons.
 pub const LIBRARIES_VARIABLE: &str = "FIDELIO_CUDA_LIBS";
 
-/// Opened in this order: each needs those before it.
-const LIBRARIES: [&str; 9] = [
+/// Opened in this order: each needs those before it. Names without a version are what is looked for first.
+const LIBRARIES: [&str; 11] = [
+    "libcuda.so",
     "libcuda.so.1",
+    "libnvidia-ml.so",
     "libnvidia-ml.so.1",
     "libnvrtc-builtins.so.13.0",
+    "libnvrtc.so",
     "libnvrtc.so.13",
     "libnvrtc.so.12",
+    "libcublasLt.so",
     "libcublasLt.so.13",
     "libcublasLt.so.12",
-    "libcublas.so.13",
-    "libcublas.so.12",
 ];
 
 /// The first CUDA device of this machine.

@@ -14,7 +14,9 @@ mod libraries;
 mod memory;
 mod model;
 mod operations;
+mod presence;
 mod step;
+mod telemetry;
 mod weights;
 
 pub use ceilings::{Ceilings, ceilings};
@@ -25,4 +27,6 @@ pub use libraries::{
     CudaDevice, CudaUnavailable, LIBRARIES_VARIABLE, add_library_folder, device, has_compiler, require,
 };
 pub use model::Path;
+pub use presence::{has_driver, has_matrix_library};
 pub use step::StepShape;
+pub use telemetry::NvmlSampler;
