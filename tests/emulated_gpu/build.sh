@@ -40,7 +40,12 @@ build() {
     touch "$out/.built"
 }
 
-if [ ! -e "$out/.built" ] || [ -n "$(find "$sources" -newer "$out/.built" ! -name 'self_test*' ! -name '*.md' -type f)" ]; then
+is_stale() {
+    [ ! -e "$out/.built" ] ||
+        [ -n "$(find "$sources" -newer "$out/.built" ! -name 'self_test*' ! -name '*.md' -type f)" ]
+}
+
+if is_stale; then
     build
 fi
 
