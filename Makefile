@@ -38,7 +38,8 @@ wasm: viewer
 
 unit: viewer
 	.ci/setup.sh browser
-	cargo test --workspace --exclude fidelio-viewer --locked
+	.ci/setup.sh nvrtc
+	FIDELIO_NVRTC=$(FIDELIO_TOOLS)/cuda/nvidia/cu13/lib cargo test --workspace --exclude fidelio-viewer --locked
 
 bench: build ## Run the benchmarks (results belong in PERFORMANCE.md)
 	cargo bench -p fidelio
