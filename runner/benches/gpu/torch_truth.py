@@ -46,8 +46,10 @@ def references(directory: Path, prompts: list[list[int]], ours: list[dict], prec
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Fused attention may round 32-bit floats on the matrix units; the plain one does not.
+    attention = "eager" if precision == "float32" else "sdpa"
     model = AutoModelForCausalLM.from_pretrained(
-        directory, dtype=getattr(torch, precision), attn_implementation="sdpa", local_files_only=True
+        directory, dtype=getattr(torch, precision), attn_implementation=attention, local_files_only=True
     )
     model = model.to(device).eval()
     logits = []
