@@ -17,7 +17,7 @@
 set -euo pipefail
 
 usage() {
-  sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 
@@ -55,7 +55,7 @@ model=$root/models/qwen3-$shape-$(sha256sum "$here/make_model.py" | cut -c1-8)
 
 FIDELIO_CUDA_LIBS=$("$python" "$here/collect.py" libraries)${FIDELIO_CUDA_LIBS:+:$FIDELIO_CUDA_LIBS}
 export FIDELIO_CUDA_LIBS
-export HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false NO_COLOR=1
+export HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false NO_COLOR=1
 export TORCHINDUCTOR_CACHE_DIR=$root/inductor TRITON_CACHE_DIR=$root/triton
 failures=0
 
@@ -67,13 +67,15 @@ left() { echo $((stage_s - (SECONDS - started))); }
 
 # One line a step: name, status, seconds, a note. The last line of a name counts.
 record() {
-  printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4//[$'\t\n']/ }" >>"$work/$stage/steps.tsv"
+  printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4//[$'\t\n\r']/ }" >>"$work/$stage/steps.tsv"
   printf '  %-20s %-8s %5s s  %s\n' "$1" "$2" "$3" "$4"
 }
 
 # What a log says went wrong: its first line that calls itself an error, else its last.
 complaint() {
-  { grep -m 1 -E '^error|Error:' "$1" || grep -v '^\s*$' "$1" | tail -n 1 || true; } | cut -c1-200
+  local log
+  log=$(tr '\r' '\n' <"$1" | tr -cd '[:print:][:space:]')
+  { grep -m 1 -E '^error|Error:' <<<"$log" || grep -v '^[[:space:]]*$' <<<"$log" | tail -n 1 || true; } | cut -c1-200
 }
 
 # step NAME LIMIT_S COMMAND…: stdout is the result NAME.json, stderr the log. Never ends the script.
@@ -117,7 +119,7 @@ missing() {
 
 # What is there goes to OUT_DIR after every step: a run that is killed leaves it.
 publish() {
-  "$python" "$here/collect.py" stage "$stage" "$work" "$out/$stage.json"
+  "$python" "$here/collect.py" stage "$stage" "$work" "$out/$stage.json" || echo 'nothing could be published' >&2
 }
 
 has_peer() { "$python" -c 'import torch, transformers, safetensors' 2>/dev/null; }
