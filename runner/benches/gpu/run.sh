@@ -61,7 +61,7 @@ failures=0
 
 # --- steps -----------------------------------------------------------------------------------------------------
 
-stage='' started=0
+stage='' started=0 child=''
 
 left() { echo $((stage_s - (SECONDS - started))); }
 
@@ -92,7 +92,11 @@ step() {
     failures=$((failures + 1))
     return 0
   fi
-  timeout --kill-after=10 "$limit" "$@" >"$folder/$name.partial" 2>"$folder/$name.log" || code=$?
+  # Waited for, not run in front: a signal to this script reaches its trap at once.
+  timeout --kill-after=10 "$limit" "$@" >"$folder/$name.partial" 2>"$folder/$name.log" &
+  child=$!
+  wait "$child" || code=$?
+  child=''
   mv "$folder/$name.partial" "$folder/$name.json"
   # What a peer had measured before it was stopped counts.
   [[ ! -e $folder/$name.rows ]] || cp "$folder/$name.rows" "$folder/$name.json"
@@ -310,7 +314,7 @@ report() {
 
 main() {
   trap 'archive || true; report >/dev/null 2>&1 || true' EXIT
-  trap 'exit 143' TERM INT
+  trap '[[ -z $child ]] || kill "$child" 2>/dev/null; exit 143' TERM INT
 
   for stage in "${stages[@]}"; do
     started=$SECONDS
