@@ -17,7 +17,7 @@
 set -euo pipefail
 
 usage() {
-  sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 
@@ -55,25 +55,27 @@ model=$root/models/qwen3-$shape-$(sha256sum "$here/make_model.py" | cut -c1-8)
 
 FIDELIO_CUDA_LIBS=$("$python" "$here/collect.py" libraries)${FIDELIO_CUDA_LIBS:+:$FIDELIO_CUDA_LIBS}
 export FIDELIO_CUDA_LIBS
-export HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false NO_COLOR=1
+export HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false NO_COLOR=1
 export TORCHINDUCTOR_CACHE_DIR=$root/inductor TRITON_CACHE_DIR=$root/triton
 failures=0
 
 # --- steps -----------------------------------------------------------------------------------------------------
 
-stage='' started=0
+stage='' started=0 child=''
 
 left() { echo $((stage_s - (SECONDS - started))); }
 
 # One line a step: name, status, seconds, a note. The last line of a name counts.
 record() {
-  printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4//[$'\t\n']/ }" >>"$work/$stage/steps.tsv"
+  printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4//[$'\t\n\r']/ }" >>"$work/$stage/steps.tsv"
   printf '  %-20s %-8s %5s s  %s\n' "$1" "$2" "$3" "$4"
 }
 
 # What a log says went wrong: its first line that calls itself an error, else its last.
 complaint() {
-  { grep -m 1 -E '^error|Error:' "$1" || grep -v '^\s*$' "$1" | tail -n 1 || true; } | cut -c1-200
+  local log
+  log=$(tr '\r' '\n' <"$1" | tr -cd '[:print:][:space:]')
+  { grep -m 1 -E '^error|Error:' <<<"$log" || grep -v '^[[:space:]]*$' <<<"$log" | tail -n 1 || true; } | cut -c1-200
 }
 
 # step NAME LIMIT_S COMMAND…: stdout is the result NAME.json, stderr the log. Never ends the script.
@@ -90,7 +92,11 @@ step() {
     failures=$((failures + 1))
     return 0
   fi
-  timeout --kill-after=10 "$limit" "$@" >"$folder/$name.partial" 2>"$folder/$name.log" || code=$?
+  # Waited for, not run in front: a signal to this script reaches its trap at once.
+  timeout --kill-after=10 "$limit" "$@" >"$folder/$name.partial" 2>"$folder/$name.log" &
+  child=$!
+  wait "$child" || code=$?
+  child=''
   mv "$folder/$name.partial" "$folder/$name.json"
   # What a peer had measured before it was stopped counts.
   [[ ! -e $folder/$name.rows ]] || cp "$folder/$name.rows" "$folder/$name.json"
@@ -117,7 +123,7 @@ missing() {
 
 # What is there goes to OUT_DIR after every step: a run that is killed leaves it.
 publish() {
-  "$python" "$here/collect.py" stage "$stage" "$work" "$out/$stage.json"
+  "$python" "$here/collect.py" stage "$stage" "$work" "$out/$stage.json" || echo 'nothing could be published' >&2
 }
 
 has_peer() { "$python" -c 'import torch, transformers, safetensors' 2>/dev/null; }
@@ -308,7 +314,7 @@ report() {
 
 main() {
   trap 'archive || true; report >/dev/null 2>&1 || true' EXIT
-  trap 'exit 143' TERM INT
+  trap '[[ -z $child ]] || kill "$child" 2>/dev/null; exit 143' TERM INT
 
   for stage in "${stages[@]}"; do
     started=$SECONDS
