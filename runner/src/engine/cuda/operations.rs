@@ -6,7 +6,8 @@ use fidelio_shared::time::Nanos;
 
 use super::device::Buffer;
 use super::error::{Doing, GpuError};
-use super::model::{Model, Pass, Product};
+use super::model::{Model, Pass};
+use super::products::Product;
 use super::step::{Share, StepShape, pack};
 use crate::engine::operations::{AttentionRow, AttentionSize, OperationGrid, OperationRow, Samples};
 use crate::engine::qwen3::OpName;
