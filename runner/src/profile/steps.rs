@@ -167,10 +167,11 @@ fn step_seconds(model: &StepModel, step: &PlannedStep) -> f64 {
 
 /// One step outside any replica: contexts are taken as computed, which changes no time.
 fn execute(executor: &mut (impl Executor + ?Sized), step: &PlannedStep) -> anyhow::Result<(Nanos, Nanos)> {
+    let vocab_size = executor.vocab_size();
     for item in &step.items {
         let known = item.start + item.num_tokens;
         // Random tokens, or every look-up of an embedding would hit the same cache line.
-        executor.register(item.request_id, &synthetic_prompt(7, item.request_id, known, 32_000));
+        executor.register(item.request_id, &synthetic_prompt(7, item.request_id, known, vocab_size));
     }
     let batch = Batch::listed(0, step.items.clone(), Vec::new());
     let start = executor.now();
