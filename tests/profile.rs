@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use fidelio::config::ProfileConfig;
 use fidelio::engine::{Executor, OperationGrid, StepResult};
 use fidelio::profile::{PlannedStep, Refinement, measure_steps, plan, refine};
-use fidelio_shared::latency::{StepModel, StepProfile};
+use fidelio_shared::latency::StepProfile;
 use fidelio_shared::serving::{Batch, RequestId, SchedulerConfig};
 use fidelio_shared::time::Nanos;
 use indicatif::ProgressBar;
