@@ -311,10 +311,26 @@ impl Model {
             }
             Path::Gemm => {
                 self.norm_rows(rows, self.weights.final_norm, words.logit_rows)?;
-                let shape = head_shape(&self.config, row_bucket(&self.logit_buckets, rows));
-                self.gemms.enqueue(shape, head_operands(act, &self.weights))?;
+                self.enqueue_logits(rows)?;
             }
         }
+        self.enqueue_argmax(rows)
+    }
+
+    /// `normed = norm(residual)` with the last norm, for the first `rows` rows.
+    pub(super) fn enqueue_final_norm(&self, rows: usize) -> Result<(), GpuError> {
+        self.enqueue_norm(rows, self.weights.final_norm)
+    }
+
+    /// Logits of the first `rows` normed rows.
+    pub(super) fn enqueue_logits(&self, rows: usize) -> Result<(), GpuError> {
+        let shape = head_shape(&self.config, row_bucket(&self.logit_buckets, rows));
+        self.gemms.enqueue(shape, head_operands(&self.act, &self.weights))
+    }
+
+    /// The best token of each of the first `rows` rows of logits.
+    pub(super) fn enqueue_argmax(&self, rows: usize) -> Result<(), GpuError> {
+        let (act, vocab) = (&self.act, self.config.vocab_size);
         let args =
             [act.logits.address().into(), act.best.address().into(), self.sampled_vocab_size.into(), vocab.into()];
         self.run(&self.kernels.argmax, Grid::new((rows, ARGMAX_SPLITS, 1), 256), &args)
