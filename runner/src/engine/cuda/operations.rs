@@ -43,7 +43,7 @@ fn time_dense(model: &Model, num_tokens: usize, is_sampled: bool, repeats: u32) 
     let chunk = block_size.max(2);
     // Shares of one block each, as rows of a prefill: operations but attention see rows only.
     let mut sizes = vec![chunk; num_tokens / chunk];
-    sizes.extend((num_tokens % chunk > 0).then_some(num_tokens % chunk));
+    sizes.extend((!num_tokens.is_multiple_of(chunk)).then_some(num_tokens % chunk));
     let steps = Steps::new(model, &sizes.iter().map(|size| (0, *size)).collect::<Vec<_>>(), 1)?;
     let pass = steps.pass(model, 0);
     let mut samples = Samples::new();
