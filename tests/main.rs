@@ -24,5 +24,6 @@ mod reference;
 mod simulate;
 mod trace;
 mod traces;
+mod truth;
 mod vllm_rtx4090;
 mod workload;
