@@ -1,5 +1,5 @@
 # The commands of this project. `make demo` shows the main job, `make test` runs every check; both set themselves up.
-.PHONY: help demo test setup viewer build check fmt clippy wasm unit bench clean
+.PHONY: help demo test carry setup viewer build check fmt clippy wasm unit bench clean
 .DEFAULT_GOAL := help
 
 export FIDELIO_TOOLS ?= $(CURDIR)/.tools
@@ -38,10 +38,19 @@ wasm: viewer
 
 unit: viewer
 	.ci/setup.sh browser
-	cargo test --workspace --exclude fidelio-viewer --locked
+	.ci/setup.sh nvrtc
+	FIDELIO_NVRTC=$(FIDELIO_TOOLS)/cuda/nvidia/cu13/lib cargo test --workspace --exclude fidelio-viewer --locked
 
 bench: build ## Run the benchmarks (results belong in PERFORMANCE.md)
 	cargo bench -p fidelio
+
+carry: build ## Put what a GPU host needs (no cargo, no network there) into target/carry: see runner/benches/gpu/run.sh
+	rm -rf target/carry && mkdir -p target/carry
+	cp target/release/fidelio target/carry/
+	cp "$$(cargo bench -p fidelio --bench gpu --no-run --message-format=json | sed -n 's/.*"executable":"\([^"]*\/gpu-[^"]*\)".*/\1/p')" target/carry/gpu-bench
+	cp runner/benches/gpu/*.py runner/benches/gpu/run.sh target/carry/
+	strip target/carry/fidelio target/carry/gpu-bench
+	du -h target/carry/*
 
 clean: ## Remove everything that was built
 	cargo clean

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Installs what is missing of: the wasm target, wasm-bindgen, trunk (all for the viewer), Chromium (for its tests).
+# Installs what is missing of: the wasm target, wasm-bindgen, trunk (all for the viewer), Chromium (for its tests),
+# a C++ compiler and NVIDIA's NVRTC (for the tests of the CUDA engine).
 #
 #   .ci/setup.sh viewer    what the site is built with
 #   .ci/setup.sh browser   what its tests run in
+#   .ci/setup.sh nvrtc     what checks the CUDA kernels; no GPU and no driver are needed
 #
 # Tools go into .tools/ of this checkout (or $FIDELIO_TOOLS); a tool of the wanted version on PATH is used.
 set -euo pipefail
@@ -11,6 +13,8 @@ cd "$(dirname "$0")/.."
 # wasm-bindgen must be the version in Cargo.lock, to the letter.
 WASM_BINDGEN=0.2.129
 TRUNK=0.21.14
+# The newest whose machine code driver 580 takes.
+NVRTC=13.0.88
 TOOLS=${FIDELIO_TOOLS:-$PWD/.tools}
 export PATH="$TOOLS/bin:$PATH"
 
@@ -37,20 +41,48 @@ viewer() {
   ensure_tool trunk trunk "$TRUNK" --no-default-features
 }
 
+# why package…: installs Debian packages.
+packages() {
+  local why=$1 sudo=
+  shift
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  command -v apt-get >/dev/null || die "$why: install $* with this system's package manager"
+  say "installing $*"
+  $sudo apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
 browser() {
   if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then return; fi
-  local sudo=
-  [ "$(id -u)" = 0 ] || sudo=sudo
-  command -v apt-get >/dev/null ||
-    die "the browser tests need \`chromium\` and \`chromedriver\` on PATH: install them with this system's package manager"
-  say "installing chromium and chromedriver"
-  $sudo apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null
+  packages "the browser tests need \`chromium\` and \`chromedriver\` on PATH" chromium chromium-driver
   command -v chromedriver >/dev/null || die "chromium-driver was installed, but \`chromedriver\` is not on PATH"
+}
+
+nvrtc() {
+  command -v g++ >/dev/null || packages "the emulated GPU needs a C++ compiler" g++
+  local folder=$TOOLS/cuda library=nvidia/cu13/lib/libnvrtc.so.13
+  [ -f "$folder/$library" ] && [ "$(cat "$folder/version" 2>/dev/null)" = "$NVRTC" ] && return
+  local python
+  for python in python3 /usr/bin/python3; do
+    "$python" -m pip --version >/dev/null 2>&1 && break
+    python=
+  done
+  if [ -z "$python" ]; then
+    packages "NVRTC comes from the Python package index" python3-pip
+    python=/usr/bin/python3
+  fi
+  say "installing NVRTC $NVRTC into $folder"
+  rm -rf "$folder"
+  # A wheel for Linux, whatever the Python that fetches it.
+  "$python" -m pip install --quiet --no-deps --no-compile --only-binary=:all: --disable-pip-version-check \
+    --root-user-action=ignore --target "$folder" "nvidia-cuda-nvrtc==$NVRTC"
+  [ -f "$folder/$library" ] || die "NVRTC was installed, but \`$folder/$library\` is not there"
+  echo "$NVRTC" > "$folder/version"
 }
 
 case ${1:-} in
   viewer) viewer ;;
   browser) browser ;;
-  *) die "usage: .ci/setup.sh viewer|browser" ;;
+  nvrtc) nvrtc ;;
+  *) die "usage: .ci/setup.sh viewer|browser|nvrtc" ;;
 esac

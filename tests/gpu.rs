@@ -49,6 +49,9 @@ fn the_gpus_settings_have_defaults_and_go_with_the_gpu_only() {
     let said = resolved(&["backend.cuda.graphs=false", "backend.cuda.max_captured_seqs=64"]).expect("good");
     let expected = CudaConfig { graphs: false, max_captured_seqs: Some(64), ..CudaConfig::default() };
     assert_eq!(said.backend.cuda, Some(expected));
+    let bare = ["backend=candle-cpu", "backend.kind=cuda", "backend.warmup_requests=1", "backend.repeats=1"];
+    let bare = resolved(&bare).expect("good");
+    assert_eq!(bare.params()["backend"]["cuda"]["graphs"], true, "what nobody said is recorded all the same");
     let params = resolved(&["backend=candle-cpu", "scheduler.num_blocks=9"]).expect("good").params();
     assert!(params["backend"].get("cuda").is_none(), "the CPU's runs say nothing of a GPU: {}", params["backend"]);
     for (setting, problem) in [

@@ -22,6 +22,7 @@ mod parity;
 mod parsers;
 mod pipeline;
 mod predictor;
+mod profile;
 mod qwen3_reference;
 mod reference;
 mod simulate;

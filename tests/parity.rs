@@ -69,6 +69,10 @@ impl Executor for Scripted {
         self.now = self.now.max(deadline);
     }
 
+    fn vocab_size(&self) -> u32 {
+        32_000
+    }
+
     fn register(&mut self, _: RequestId, _: &[u32]) {}
 
     fn execute(&mut self, batch: &Batch) -> anyhow::Result<StepResult> {
@@ -144,6 +148,10 @@ impl Executor for StopsEarly {
         self.clock.wait_until(deadline);
     }
 
+    fn vocab_size(&self) -> u32 {
+        32_000
+    }
+
     fn register(&mut self, _: RequestId, _: &[u32]) {}
 
     fn execute(&mut self, batch: &Batch) -> anyhow::Result<StepResult> {
@@ -188,6 +196,10 @@ impl Executor for Tells {
 
     fn wait_until(&mut self, deadline: Nanos) {
         self.clock.wait_until(deadline);
+    }
+
+    fn vocab_size(&self) -> u32 {
+        32_000
     }
 
     fn register(&mut self, _: RequestId, _: &[u32]) {}

@@ -6,12 +6,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fidelio::store::{load_run_dir, load_workload_dir};
-use fidelio_shared::schema::RequestStatus;
+use fidelio_shared::schema::{RequestStatus, RunMeta};
 
 use crate::harness::Scratch;
 
 /// Quickstart's model cut to two layers and a few requests, so that a debug build is quick.
-const SMALL: [&str; 10] = [
+const SMALL: [&str; 11] = [
     "model.config.num_hidden_layers=2",
     "model.config.vocab_size=151936",
     "workload.num_requests=8",
@@ -22,6 +22,7 @@ const SMALL: [&str; 10] = [
     "scheduler.max_model_len=512",
     "profile.repeats=2",
     "profile.max_seconds=8.0",
+    "profile.refine_seconds=1.0",
 ];
 
 fn with<'a>(verb: &[&'a str], extra: &[&'a str]) -> Vec<&'a str> {
@@ -72,6 +73,13 @@ fn one_command_does_the_whole_job_and_its_bundle_verifies() {
     ] {
         assert!(profile.join(file).is_file(), "{file}");
     }
+    let meta = fs::read(profile.join("run_meta.json")).expect("metadata");
+    let results = RunMeta::read("run_meta.json", &meta).expect("good metadata").results;
+    let closure = &results["closure"];
+    assert!(closure["num_shapes"].as_u64().is_some_and(|shapes| shapes > 2), "{closure}");
+    assert!(closure["mean_error"].as_f64().is_some_and(|error| error.abs() < 1.0), "{closure}");
+    assert!(ran.stderr.contains("closure: operations add up to"), "{}", ran.stderr);
+    assert!(results["refinement"]["num_added"].is_u64());
     let bundle = path("bundle").display().to_string();
     scratch.fidelio(&["verify", &bundle]).expect(0);
     let noise = json["metrics"][0]["percentiles"][0]["noise_rel"].as_f64();

@@ -53,8 +53,10 @@ def stage(name: str, work: Path, out: Path) -> None:
     """Steps in the order they ran, the last try of each, and what each printed."""
     steps: dict[str, dict[str, object]] = {}
     folder = work / name
-    for line in (folder / "steps.tsv").read_text(encoding="utf-8").splitlines():
-        step, status, seconds, note = line.split("\t")
+    for line in (folder / "steps.tsv").read_text(encoding="utf-8", errors="replace").split("\n"):
+        if not line:
+            continue
+        step, status, seconds, note = line.split("\t", 3)
         steps[step] = {"name": step, "status": status, "seconds": int(seconds), "note": note}
     results = {step: read_json(folder / f"{step}.json") for step in steps if step not in LEFT_OUT}
     document = {

@@ -90,7 +90,7 @@ class Peer:
         )
         self.model = self.model.to(device).eval()
         self.config = self.model.config
-        self.compiled = torch.compile(self.model, mode="reduce-overhead", fullgraph=True)
+        self.compiled = torch.compile(self.model, mode="reduce-overhead")
 
     def tokens(self, batch: int, length: int) -> torch.Tensor:
         return torch.randint(0, 151_000, (batch, length), device=self.device)
@@ -123,10 +123,8 @@ class Peer:
             nonlocal tokens
             if mode == "compiled" and self.clock.is_cuda:
                 torch.compiler.cudagraph_mark_step_begin()
+            # Argmax is outside of what is compiled: its result outlives the graph's next replay.
             tokens = self.forward(model, tokens, cache)
-            if mode == "compiled":
-                # The graph's own output is overwritten by its next replay.
-                tokens = tokens.clone()
 
         return step
 
@@ -226,6 +224,14 @@ def release(device: str) -> None:
         torch.cuda.empty_cache()
 
 
+def process_age_s() -> float:
+    """Seconds since this process began: importing torch can take a good part of a budget."""
+    fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    # A kernel that counts from elsewhere is not believed.
+    return age if 0.0 <= age <= 300.0 else 0.0
+
+
 def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
@@ -238,14 +244,14 @@ def main() -> None:
     parser.add_argument("--contexts", type=numbers, default=[128, 2048])
     parser.add_argument("--prompts", type=numbers, default=[128, 512, 2048])
     parser.add_argument("--steps", type=int, default=20, help="steps a repeat")
-    parser.add_argument("--budget-s", type=float, default=200.0, help="seconds for everything, loading included")
+    parser.add_argument("--budget-s", type=float, default=200.0, help="seconds for everything, imports included")
     parser.add_argument("--out", type=Path, help="where the JSON goes instead of stdout")
     arguments = parser.parse_args()
     modes = arguments.modes.split(",")
     if unknown := set(modes) - set(MODES):
         parser.error(f"no such mode: {', '.join(sorted(unknown))}")
 
-    begun = time.monotonic()
+    begun = time.monotonic() - process_age_s()
     os.environ["HF_HUB_OFFLINE"] = "1"
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(1)

@@ -54,6 +54,11 @@ class Results:
         rows = self.rows("bench", "peer") + self.rows("bench", "peer_compiled")
         return first(rows, kind=kind, mode=mode, batch=batch, context=context)
 
+    def without(self, batch: int, context: int) -> str:
+        """The peer's modes that gave no figure, in words."""
+        lacking = [mode for mode in MODES if number(self.peer("decode", mode, batch, context), "wall_ms") is None]
+        return f"; without {', '.join(lacking)}" if lacking else ""
+
     def best_peer(self, kind: str, batch: int, context: int) -> tuple[float | None, str]:
         """The peer's fastest mode, by the host's clock."""
         times = [(number(self.peer(kind, mode, batch, context), "wall_ms"), mode) for mode in MODES]
@@ -133,7 +138,8 @@ def bars(results: Results) -> list[str]:
         for context in CONTEXTS:
             best, mode = results.best_peer("decode", batch, context)
             ratio = over(number(results.decode(batch, context), "wall_ms"), best)
-            what = f"wall time over the peer's best{f' ({mode})' if mode else ''}, batch {batch}, context {context}"
+            peer = f" ({mode}{results.without(batch, context)})" if mode else ""
+            what = f"wall time over the peer's best{peer}, batch {batch}, context {context}"
             bar(what, "≤ 1 ×", ratio, lambda value: value <= 1.0)
     return ["## To reach", "", *table(["bar", "wanted", "measured", ""], rows)]
 
@@ -260,7 +266,9 @@ def bench(results: Results) -> list[str]:
     for context in CONTEXTS:
         ours = [(batch, number(results.decode(batch, context), "wall_ms")) for batch in BATCHES]
         peer = [(batch, results.best_peer("decode", batch, context)[0]) for batch in BATCHES]
-        most, most_peer = fastest(ours), fastest(peer)
+        # A peer that was not measured at our best batch has no saturation to compare.
+        most = fastest(ours)
+        most_peer = fastest(peer) if dict(peer).get(most[0]) else fastest([])
         rows.append([str(context), saturated(most), saturated(most_peer), shown(over(most[1], most_peer[1]), times)])
     return lines + table(["context", "ours", "peer", "ours over peer"], rows)
 

@@ -12,10 +12,12 @@
 #
 # Settings from the environment: PYTHON, STAGE_S, WORK_ROOT, FRESH, EXPERIMENT, SHAPE (0.6b or tiny), NEW_TOKENS,
 # REPEATS, SATURATING_REQUESTS, LOAD_S (a run's longest arrivals), OVERRIDES (of every experiment, no spaces inside).
+# Some functions are called by a trap, or by shells of their own.
+# shellcheck disable=SC2329
 set -euo pipefail
 
 usage() {
-  sed -n '2,15s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 
@@ -53,20 +55,27 @@ model=$root/models/qwen3-$shape-$(sha256sum "$here/make_model.py" | cut -c1-8)
 
 FIDELIO_CUDA_LIBS=$("$python" "$here/collect.py" libraries)${FIDELIO_CUDA_LIBS:+:$FIDELIO_CUDA_LIBS}
 export FIDELIO_CUDA_LIBS
-export HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false NO_COLOR=1
+export HF_HUB_OFFLINE=1 HF_HUB_DISABLE_PROGRESS_BARS=1 PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false NO_COLOR=1
 export TORCHINDUCTOR_CACHE_DIR=$root/inductor TRITON_CACHE_DIR=$root/triton
 failures=0
 
 # --- steps -----------------------------------------------------------------------------------------------------
 
-stage='' started=0
+stage='' started=0 child=''
 
 left() { echo $((stage_s - (SECONDS - started))); }
 
 # One line a step: name, status, seconds, a note. The last line of a name counts.
 record() {
-  printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4//[$'\t\n']/ }" >>"$work/$stage/steps.tsv"
+  printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "${4//[$'\t\n\r']/ }" >>"$work/$stage/steps.tsv"
   printf '  %-20s %-8s %5s s  %s\n' "$1" "$2" "$3" "$4"
+}
+
+# What a log says went wrong: its first line that calls itself an error, else its last.
+complaint() {
+  local log
+  log=$(tr '\r' '\n' <"$1" | tr -cd '[:print:][:space:]')
+  { grep -m 1 -E '^error|Error:' <<<"$log" || grep -v '^[[:space:]]*$' <<<"$log" | tail -n 1 || true; } | cut -c1-200
 }
 
 # step NAME LIMIT_S COMMAND…: stdout is the result NAME.json, stderr the log. Never ends the script.
@@ -83,14 +92,18 @@ step() {
     failures=$((failures + 1))
     return 0
   fi
-  timeout --kill-after=10 "$limit" "$@" >"$folder/$name.partial" 2>"$folder/$name.log" || code=$?
+  # Waited for, not run in front: a signal to this script reaches its trap at once.
+  timeout --kill-after=10 "$limit" "$@" >"$folder/$name.partial" 2>"$folder/$name.log" &
+  child=$!
+  wait "$child" || code=$?
+  child=''
   mv "$folder/$name.partial" "$folder/$name.json"
   # What a peer had measured before it was stopped counts.
   [[ ! -e $folder/$name.rows ]] || cp "$folder/$name.rows" "$folder/$name.json"
   case $code in
     0) status=ok note='' ;;
     124 | 137) status=timeout note="stopped after $limit s" ;;
-    *) note="exit $code: $(grep -v '^\s*$' "$folder/$name.log" | tail -n 1 | cut -c1-160 || true)" ;;
+    *) note="exit $code: $(complaint "$folder/$name.log")" ;;
   esac
   record "$name" "$status" "$((SECONDS - begun))" "$note"
   if [[ $status == ok ]]; then
@@ -110,7 +123,7 @@ missing() {
 
 # What is there goes to OUT_DIR after every step: a run that is killed leaves it.
 publish() {
-  "$python" "$here/collect.py" stage "$stage" "$work" "$out/$stage.json"
+  "$python" "$here/collect.py" stage "$stage" "$work" "$out/$stage.json" || echo 'nothing could be published' >&2
 }
 
 has_peer() { "$python" -c 'import torch, transformers, safetensors' 2>/dev/null; }
@@ -164,37 +177,43 @@ bench() {
   step device 120 "$bin/gpu-bench" device
   make_model
   weights=$(weights)
-  step decode 120 "$bin/gpu-bench" decode --model "$weights" --batches $batches --contexts $contexts
-  step prefill 60 "$bin/gpu-bench" prefill --model "$weights" --tokens $prompts
+  step decode 120 "$bin/gpu-bench" decode --model "$weights" --batches "$batches" --contexts "$contexts"
+  step prefill 60 "$bin/gpu-bench" prefill --model "$weights" --tokens "$prompts"
   step timeline 45 "$bin/gpu-bench" timeline --model "$weights" --batch 1 --steps 200
   if [[ $weights == dummy ]]; then
     missing peer 'no model'
     missing peer_compiled 'no model'
   else
-    step peer 105 "$python" "$here/peer.py" "$model" --modes dynamic,static,graph --budget-s 90 --out "$work/$stage/peer.rows"
+    peer peer 90 dynamic,static,graph
   fi
-  step decode_eager 60 "$bin/gpu-bench" decode --model "$weights" --batches $batches --contexts $contexts --eager
-  step decode_plain_launch 45 "$bin/gpu-bench" decode --model "$weights" --batches 1,4,16 --contexts $contexts \
+  step decode_eager 60 "$bin/gpu-bench" decode --model "$weights" --batches "$batches" --contexts "$contexts" --eager
+  step decode_plain_launch 45 "$bin/gpu-bench" decode --model "$weights" --batches 1,4,16 --contexts "$contexts" \
     --no-programmatic-launch
-  step prefill_eager 30 "$bin/gpu-bench" prefill --model "$weights" --tokens $prompts --eager
+  step prefill_eager 30 "$bin/gpu-bench" prefill --model "$weights" --tokens "$prompts" --eager
   if [[ $weights != dummy ]]; then
-    local budget=$(($(left) - 25))
-    ((budget <= 240)) || budget=240
     # A process of its own: what a failed capture leaves behind cannot reach it.
-    if ((budget < 30)); then
-      missing peer_compiled 'no time left in this stage'
-      return 0
-    fi
-    step peer_compiled $((budget + 15)) "$python" "$here/peer.py" "$model" --modes compiled --budget-s "$budget" \
-      --out "$work/$stage/peer_compiled.rows"
+    peer peer_compiled 240 compiled
   fi
+}
+
+# peer NAME MOST_SECONDS MODES: within what is left of the stage; it stops by itself before its limit does it.
+peer() {
+  local budget=$(($(left) - 20))
+  ((budget <= $2)) || budget=$2
+  if ((budget < 20)); then
+    missing "$1" 'no time left in this stage'
+    return 0
+  fi
+  step "$1" $((budget + 15)) "$python" "$here/peer.py" "$model" --modes "$3" --budget-s "$budget" \
+    --out "$work/$stage/$1.rows"
 }
 
 serve() {
   local folder=$work/$stage
   step doctor 30 "$bin/fidelio" doctor --json
   # Exported for the functions below, which `step` runs in shells of their own.
-  export FIDELIO=$bin/fidelio FOLDER=$folder EXPERIMENT_NAME=$experiment REPEATS_ASKED=$repeats HERE=$here PYTHON_NAME=$python
+  export FIDELIO=$bin/fidelio FOLDER=$folder EXPERIMENT_NAME=$experiment REPEATS_ASKED=$repeats
+  export HERE=$here PYTHON_NAME=$python
   export -f in_folder finished profile_once saturate serve_load
   step profile 240 bash -euo pipefail -c 'profile_once "$@"' _ "${overrides[@]}"
   step saturate 90 bash -euo pipefail -c 'saturate "$@"' _ "$saturating_requests" "${overrides[@]}"
@@ -214,11 +233,17 @@ serve() {
       continue
     fi
     step "load_$share" "$limit" bash -euo pipefail -c 'serve_load "$@"' _ "$share" "$rate" "$way" "${overrides[@]}"
+    tabulate
   done
-  rm -f "$folder/loads.done"
-  step loads 30 "$python" "$here/collect.py" comparisons "$folder"/load_{0.1,0.5,0.85}
   local bundles=("$folder"/load_0.85/bundles/*.zip)
   [[ ! -e ${bundles[0]} ]] || cp "${bundles[0]}" "$out/bundle_0.85.zip"
+}
+
+# The loads so far, after each of them; there is always time for it.
+tabulate() {
+  local stage_s=$((stage_s + 60))
+  rm -f "$work/$stage/loads.done"
+  step loads 30 "$python" "$here/collect.py" comparisons "$work/$stage"/load_{0.1,0.5,0.85}
 }
 
 # Exit code 1 of fidelio is a tolerance that was declared and exceeded: a result, not a failure.
@@ -287,22 +312,32 @@ report() {
   "$python" "$here/report.py" "$out" --out "$out/report.md" "$@"
 }
 
-trap 'archive || true; report >/dev/null 2>&1 || true' EXIT
-trap 'exit 143' TERM INT
+main() {
+  trap 'archive || true; report >/dev/null 2>&1 || true' EXIT
+  trap '[[ -z $child ]] || kill "$child" 2>/dev/null; exit 143' TERM INT
 
-for stage in "${stages[@]}"; do
-  started=$SECONDS
-  mkdir -p "$work/$stage"
-  rm -f "$work/$stage/steps.tsv"
-  echo "== $stage"
-  machine
-  "$stage"
-  publish
-  echo
-  report --print "$stage" || { echo "no report: see above" >&2; failures=$((failures + 1)); }
-done
+  for stage in "${stages[@]}"; do
+    started=$SECONDS
+    mkdir -p "$work/$stage"
+    rm -f "$work/$stage/steps.tsv"
+    echo "== $stage"
+    machine
+    case $stage in
+      check) check ;;
+      bench) bench ;;
+      serve) serve ;;
+    esac
+    publish
+    echo
+    report --print "$stage" || { echo "no report: see above" >&2; failures=$((failures + 1)); }
+  done
 
-if ((failures > 0)); then
-  echo "$failures steps failed or found no time: logs are in the archive"
-  exit 1
-fi
+  if ((failures > 0)); then
+    echo "$failures steps failed or found no time: logs are in the archive"
+    exit 1
+  fi
+}
+
+# Read as a whole before it runs: an edit of this file cannot reach a run.
+main
+exit 0

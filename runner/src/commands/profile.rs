@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use fidelio_shared::latency::StepModel;
+use fidelio_shared::latency::{StepModel, StepProfile};
+use fidelio_shared::report::percent;
 use fidelio_shared::schema::write_json;
 use serde_json::json;
 
@@ -11,7 +12,7 @@ use crate::commands::{Context, meta};
 use crate::config::Experiment;
 use crate::engine::{Engine, model_config};
 use crate::interrupt;
-use crate::profile::{measure_steps, pilot, plan, write_attention, write_mlp};
+use crate::profile::{Closure, closure, measure_steps, pilot, plan, refine, write_attention, write_mlp};
 use crate::store::{Kind, Slot};
 
 /// Measures a profiling root. It replaces the one of the same device and LLM, because a profile is of
@@ -55,14 +56,19 @@ pub fn profile(
         }
     ));
     let bar = context.talk.progress(pilot.steps.len() as u64 * times, "profiling");
-    let steps = measure_steps(engine, &pilot.steps, &experiment.scheduler, settings, &bar, &interrupt::flag())
+    let (scheduler, interrupted) = (&experiment.scheduler, interrupt::flag());
+    let mut steps = measure_steps(engine, &pilot.steps, scheduler, settings, &bar, &interrupted)
         .context("measuring engine steps")?;
     bar.finish_and_clear();
+    let refinement = refine(engine, &pilot.steps, &mut steps, scheduler, settings, &interrupted)
+        .context("measuring engine steps between those of the grid")?;
     steps.write(staging.file("steps.csv")?)?;
-    write_operations(experiment, engine, &staging)?;
+    let closure = write_operations(experiment, engine, &staging, &steps)?;
 
     let report = StepModel::fit(&steps, experiment.latency.host_overhead).report(&steps);
     run.results.insert("step_model".to_owned(), json!(report));
+    run.results.insert("refinement".to_owned(), json!(refinement));
+    run.results.insert("closure".to_owned(), json!(closure));
     run.results.insert("shapes_left_out".to_owned(), json!(pilot.num_left_out));
     run.ended_at = Some(meta::now());
     context.talk.note(format!(
@@ -74,7 +80,19 @@ pub fn profile(
             None => String::new(),
         }
     ));
+    if let Some(closure) = closure {
+        context.talk.note(closure_words(&closure));
+    }
     staging.commit(&write_json(&run))
+}
+
+fn closure_words(closure: &Closure) -> String {
+    let Closure { num_shapes, mean_error, worst_error, .. } = closure;
+    format!(
+        "closure: operations add up to {num_shapes} whole steps with an error of {} on average, {} at worst",
+        percent(*mean_error),
+        percent(*worst_error)
+    )
 }
 
 /// What a profile depends on.
@@ -88,11 +106,13 @@ fn profile_params(experiment: &Experiment) -> serde_json::Value {
     })
 }
 
+/// Times single operations and writes their tables; how far they are from adding up to `steps`.
 fn write_operations(
     experiment: &Experiment,
     engine: &mut dyn Engine,
     staging: &crate::store::Staging,
-) -> anyhow::Result<()> {
+    steps: &StepProfile,
+) -> anyhow::Result<Option<Closure>> {
     let timed = engine.operations(&experiment.scheduler, experiment.profile.repeats);
     let (mlp, attention) = timed.context("timing single operations")?;
     let model = model_config(experiment)?;
@@ -101,5 +121,6 @@ fn write_operations(
     write_mlp(staging.file(&format!("{folder}/mlp.csv"))?, &mlp, &model).context("writing `mlp.csv`")?;
     let file = staging.file(&format!("{folder}/attention.csv"))?;
     write_attention(file, &attention, &model, &experiment.scheduler, engine.attention_backend())
-        .context("writing `attention.csv`")
+        .context("writing `attention.csv`")?;
+    Ok(closure(model.num_hidden_layers, &mlp, &attention, steps))
 }

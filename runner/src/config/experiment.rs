@@ -348,11 +348,13 @@ pub struct ProfileConfig {
     pub warmup_repeats: u32,
     /// Budget, s: the grid is thinned to fit.
     pub max_seconds: f64,
+    /// Budget of what is added to the grid where the step model errs, s; 0 adds nothing.
+    pub refine_seconds: f64,
 }
 
 impl Default for ProfileConfig {
     fn default() -> Self {
-        ProfileConfig { repeats: 5, warmup_repeats: 1, max_seconds: 60.0 }
+        ProfileConfig { repeats: 5, warmup_repeats: 1, max_seconds: 60.0, refine_seconds: 5.0 }
     }
 }
 

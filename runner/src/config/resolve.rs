@@ -243,6 +243,9 @@ fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigError> {
     if !(settings.profile.max_seconds.is_finite() && settings.profile.max_seconds > 0.0) {
         return Err(fail("profile.max_seconds", "must be above 0".to_owned()));
     }
+    if !(settings.profile.refine_seconds.is_finite() && settings.profile.refine_seconds >= 0.0) {
+        return Err(fail("profile.refine_seconds", "must be 0 or more".to_owned()));
+    }
     if settings.compare.tolerance.is_some_and(|tolerance| !(tolerance.is_finite() && tolerance > 0.0)) {
         return Err(fail("compare.tolerance", "must be above 0; it is a fraction, 0.1 is 10 %".to_owned()));
     }

@@ -53,6 +53,9 @@ pub trait Executor {
     /// user interrupted the run.
     fn wait_until(&mut self, deadline: Nanos);
 
+    /// Token ids it takes are below.
+    fn vocab_size(&self) -> u32;
+
     /// Makes a request known before its first batch: its prompt, as token ids (the workload's length
     /// counts, not the text's, so the slice is exactly `num_prefill_tokens` long).
     fn register(&mut self, request_id: RequestId, prompt: &[u32]);

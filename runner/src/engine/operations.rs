@@ -10,7 +10,8 @@ use crate::engine::qwen3::OpName;
 /// Samples of one operation by name.
 pub type Samples = BTreeMap<OpName, Vec<Nanos>>;
 
-/// One row of `mlp.csv`: everything but attention, of one layer.
+/// One row of `mlp.csv`: everything but attention, of one layer; and final norm and head where as many rows can want
+/// logits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationRow {
     /// Tokens computed.
@@ -44,6 +45,8 @@ pub struct AttentionRow {
 pub struct OperationGrid {
     /// Tokens in one pass, descending.
     pub tokens: Vec<usize>,
+    /// Rows that want logits, at most: final norm and head are timed for as many of `tokens`.
+    pub max_sampled: usize,
     /// Attention sizes.
     pub attention: Vec<AttentionSize>,
 }
@@ -67,7 +70,10 @@ impl OperationGrid {
                 attention.push(AttentionSize { batch_size, prefill_chunk_size: 0, kv_cache_size: context.max(1) });
             }
         }
-        OperationGrid { tokens, attention }
+        let mut tokens = [tokens, halves(config.max_num_seqs as usize)].concat();
+        tokens.sort_unstable_by(|left, right| right.cmp(left));
+        tokens.dedup();
+        OperationGrid { tokens, max_sampled: config.max_num_seqs as usize, attention }
     }
 }
 

@@ -13,6 +13,32 @@ pub struct PlannedStep {
 }
 
 impl PlannedStep {
+    /// Decodes that are alike, and one prefill, from `[sequences, context, prefill tokens, prefill start]`.
+    pub fn of_sizes([num_seqs, context, tokens, start]: [u32; 4], is_held_out: bool) -> Self {
+        let decode =
+            |request_id| BatchItem { request_id, start: context, num_tokens: 1, emits_token: true, is_decode: true };
+        let mut items: Vec<BatchItem> = (0..num_seqs).map(decode).collect();
+        if tokens > 0 {
+            items.push(BatchItem {
+                request_id: num_seqs,
+                start,
+                num_tokens: tokens,
+                emits_token: true,
+                is_decode: false,
+            });
+        }
+        PlannedStep { items, is_held_out }
+    }
+
+    /// What [`PlannedStep::of_sizes`] makes it from.
+    pub fn sizes(&self) -> [u32; 4] {
+        let num_seqs = self.items.iter().filter(|item| item.is_decode).count() as u32;
+        let context = self.items.iter().find(|item| item.is_decode).map_or(0, |item| item.start);
+        let prefill = self.items.iter().find(|item| !item.is_decode);
+        let (tokens, start) = prefill.map_or((0, 0), |item| (item.num_tokens, item.start));
+        [num_seqs, context, tokens, start]
+    }
+
     /// The sums over its items.
     pub fn shape(&self) -> BatchShape {
         self.items.iter().fold(BatchShape::default(), |mut shape, item| {
@@ -42,6 +68,11 @@ pub fn plan(config: &SchedulerConfig) -> Vec<PlannedStep> {
     }
     for num_seqs in halves(config.max_num_seqs) {
         plan.decode(num_seqs, longest / 8, false);
+    }
+    // Graphs are captured for some batch sizes and others padded to them: time climbs in stairs.
+    for bucket in (0..32).map(|power| 1u32 << power).take_while(|bucket| *bucket <= config.max_num_seqs) {
+        plan.decode(bucket, longest / 8, false);
+        plan.decode((bucket + bucket / 2).min(config.max_num_seqs), longest / 8, false);
     }
     for num_seqs in halves(config.max_num_seqs).skip(1) {
         plan.decode(num_seqs, longest / 2, false);
@@ -92,19 +123,8 @@ impl Plan {
         // Every sequence ends in a block it does not fill.
         let fits = (left / u64::from(num_seqs.max(1))).saturating_sub(u64::from(self.block));
         let context = u64::from(context).min(fits).max(1) as u32;
-        let decode =
-            |request_id| BatchItem { request_id, start: context, num_tokens: 1, emits_token: true, is_decode: true };
-        let mut items: Vec<BatchItem> = (0..num_seqs).map(decode).collect();
-        if tokens > 0 {
-            items.push(BatchItem {
-                request_id: num_seqs,
-                start,
-                num_tokens: tokens,
-                emits_token: true,
-                is_decode: false,
-            });
-        }
-        let step = PlannedStep { items, is_held_out };
+        let context = if num_seqs > 0 { context } else { 0 };
+        let step = PlannedStep::of_sizes([num_seqs, context, tokens, start], is_held_out);
         let is_known = self.steps.iter().any(|other| other.items == step.items);
         if !step.items.is_empty() && !is_known {
             self.steps.push(step);

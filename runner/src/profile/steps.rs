@@ -1,17 +1,18 @@
-//! Measuring whole engine steps: every shape several times in turn, host and device apart.
+//! Measuring whole engine steps: every shape several times in turn, host and device apart; then between them.
 
-use fidelio_shared::latency::{StepProfile, StepProfileRow};
+use fidelio_shared::latency::{LatencyModel, StepModel, StepProfile, StepProfileRow};
 use fidelio_shared::serving::{Batch, Replica, Request, SchedulerConfig, StepOutcome};
 use fidelio_shared::time::Nanos;
 use fidelio_shared::workload::synthetic_prompt;
 use indicatif::ProgressBar;
+use serde::Serialize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::config::ProfileConfig;
 use crate::engine::Executor;
 use crate::error::Interrupted;
-use crate::profile::PlannedStep;
+use crate::profile::{Doubts, PlannedStep};
 
 /// What a few trial steps say about the cost of the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,12 +109,69 @@ pub fn measure_steps(
     Ok(StepProfile { rows: rows.collect() })
 }
 
+/// What was added to a grid.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Refinement {
+    /// Shapes added.
+    pub num_added: usize,
+    /// Largest error of the model at any of them before it was fitted to it; `None` when none was added.
+    pub worst_error: Option<f64>,
+}
+
+/// More would make a profile slow to fit.
+const MAX_ADDED: usize = 24;
+
+/// Adds midpoints to `profile`, whose rows are those of `steps`, where its times are least foreseen, until they come as
+/// foreseen or the budget `settings.refine_seconds` is spent.
+///
+/// # Errors
+/// As [`measure_steps`].
+pub fn refine(
+    executor: &mut (impl Executor + ?Sized),
+    steps: &[PlannedStep],
+    profile: &mut StepProfile,
+    config: &SchedulerConfig,
+    settings: &ProfileConfig,
+    interrupted: &AtomicBool,
+) -> anyhow::Result<Refinement> {
+    let began = Instant::now();
+    let mut model = StepModel::fit(profile, true);
+    let mut doubts = Doubts::of_grid(steps, profile.rows.iter().map(|row| row.device));
+    let mut num_added = 0;
+    loop {
+        let mut left = settings.refine_seconds - began.elapsed().as_secs_f64();
+        // Fewer rounds than shapes: the model is fitted after each.
+        let mut round = doubts.midpoints((2 + num_added / 2).min(MAX_ADDED - num_added));
+        round.retain(|midpoint| {
+            left -= step_seconds(&model, &midpoint.step) * f64::from(settings.repeats + settings.warmup_repeats);
+            left > 0.0
+        });
+        if round.is_empty() {
+            return Ok(Refinement { num_added, worst_error: doubts.worst_surprise() });
+        }
+        let shapes: Vec<PlannedStep> = round.iter().map(|midpoint| midpoint.step.clone()).collect();
+        let measured = measure_steps(executor, &shapes, config, settings, &ProgressBar::hidden(), interrupted)?;
+        num_added += round.len();
+        for (midpoint, row) in round.into_iter().zip(measured.rows) {
+            doubts.add(midpoint, row.device, model.device_error(&row));
+            profile.rows.push(row);
+        }
+        model = StepModel::fit(profile, true);
+    }
+}
+
+fn step_seconds(model: &StepModel, step: &PlannedStep) -> f64 {
+    let time = model.stage_time(&step.shape(), 0);
+    (time.host + time.device).to_nanos().as_secs_f64()
+}
+
 /// One step outside any replica: contexts are taken as computed, which changes no time.
 fn execute(executor: &mut (impl Executor + ?Sized), step: &PlannedStep) -> anyhow::Result<(Nanos, Nanos)> {
+    let vocab_size = executor.vocab_size();
     for item in &step.items {
         let known = item.start + item.num_tokens;
         // Random tokens, or every look-up of an embedding would hit the same cache line.
-        executor.register(item.request_id, &synthetic_prompt(7, item.request_id, known, 32_000));
+        executor.register(item.request_id, &synthetic_prompt(7, item.request_id, known, vocab_size));
     }
     let batch = Batch::listed(0, step.items.clone(), Vec::new());
     let start = executor.now();

@@ -8,7 +8,7 @@ use fidelio_shared::time::Nanos;
 use crate::engine::qwen3::{OpName, Qwen3Config};
 use crate::engine::{AttentionRow, OperationRow, Samples};
 
-const MLP_OPERATIONS: [OpName; 10] = [
+const MLP_OPERATIONS: [OpName; 12] = [
     OpName::Emb,
     OpName::InputLayernorm,
     OpName::AttnPreProj,
@@ -19,6 +19,9 @@ const MLP_OPERATIONS: [OpName; 10] = [
     OpName::MlpAct,
     OpName::MlpDownProj,
     OpName::Add,
+    // Ours; of rows that want logits, whose number is then `num_tokens`.
+    OpName::FinalNorm,
+    OpName::LmHead,
 ];
 const ATTENTION_OPERATIONS: [OpName; 3] = [OpName::AttnKvCacheSave, OpName::AttnPrefill, OpName::AttnDecode];
 

@@ -71,12 +71,15 @@ impl StepModel {
         StepModel { knots, device, host, limits }
     }
 
+    /// Size of the error of a measured device time, as a fraction of it.
+    pub fn device_error(&self, row: &StepProfileRow) -> f64 {
+        let predicted = dot(&device_terms(&row.shape, &self.knots), &self.device);
+        libm::fabs(predicted - row.device.0 as f64) / row.device.0 as f64
+    }
+
     /// Compares the model with the profile's own device times.
     pub fn report(&self, profile: &StepProfile) -> FitReport {
-        let error = |row: &StepProfileRow| {
-            let predicted = dot(&device_terms(&row.shape, &self.knots), &self.device);
-            libm::fabs(predicted - row.device.0 as f64) / row.device.0 as f64
-        };
+        let error = |row: &StepProfileRow| self.device_error(row);
         let of = |is_held_out: bool| -> Vec<f64> {
             profile.rows.iter().filter(|row| row.is_held_out == is_held_out).map(error).collect()
         };

@@ -20,7 +20,10 @@ pub fn operations(
     executor.with_model(|model, cache| {
         let mut mlp = Vec::with_capacity(grid.tokens.len());
         for num_tokens in grid.tokens {
-            let samples = sample(repeats, |layer| model.time_operations(num_tokens, layer, cache))?;
+            let mut samples = sample(repeats, |layer| model.time_operations(num_tokens, layer, cache))?;
+            if num_tokens <= grid.max_sampled {
+                samples.extend(sample(repeats, |_| model.time_head(num_tokens))?);
+            }
             mlp.push(OperationRow { num_tokens, samples });
         }
         let mut attention = Vec::with_capacity(grid.attention.len());

@@ -151,6 +151,10 @@ impl Executor for CandleTensors {
         self.clock.wait_until(deadline);
     }
 
+    fn vocab_size(&self) -> u32 {
+        self.model.config.vocab_size as u32
+    }
+
     fn register(&mut self, request_id: RequestId, prompt: &[u32]) {
         self.sequences.register(request_id, prompt);
     }

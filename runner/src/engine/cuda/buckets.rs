@@ -91,10 +91,9 @@ pub(super) fn row_buckets(most: usize) -> Vec<usize> {
     buckets
 }
 
-/// The bucket of `row_buckets(most)` that holds `rows`; `rows` is at most `most`.
-pub(super) fn row_bucket(rows: usize, most: usize) -> usize {
-    let buckets = row_buckets(most);
-    next(&buckets, rows).unwrap_or(most)
+/// The bucket of `buckets` that holds `rows`, or `rows` itself beyond the last.
+pub(super) fn row_bucket(buckets: &[usize], rows: usize) -> usize {
+    next(buckets, rows).unwrap_or(rows)
 }
 
 /// Pieces the keys of each sequence are cut into for decode attention, so that `rows` sequences of
@@ -118,8 +117,8 @@ mod tests {
         let large = row_buckets(2048);
         assert!(large.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(large.iter().filter(|rows| **rows <= 256).count(), 35);
-        assert_eq!(row_bucket(257, 2048), 272);
-        assert_eq!(row_bucket(2048, 2048), 2048);
+        assert_eq!(row_bucket(&large, 257), 272);
+        assert_eq!(row_bucket(&large, 2048), 2048);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::device::Gpu;
 use super::error::{Doing, GpuError};
 use super::gemm::{GemmOutput, GemmShape, Gemms, Operands};
 use super::libraries::require;
-use super::model::noise;
+use super::products::noise;
 
 /// Side of the square product.
 const PRODUCT_SIDE: usize = 8192;

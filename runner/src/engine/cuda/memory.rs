@@ -10,6 +10,9 @@ use crate::engine::qwen3::Qwen3Config;
 /// Kept free for captured graphs and the driver.
 const RESERVE_BYTES: u64 = 512 << 20;
 
+/// Blocks are counted in steps of this many.
+const ROUNDED_BLOCKS: usize = 256;
+
 /// The largest step the engine is set up for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
@@ -130,7 +133,9 @@ fn blocks_in(total: u64, free: u64, utilization: f64, block_bytes: u64) -> usize
     let share = (total as f64 * utilization) as u64;
     let left = share.saturating_sub(total - free.min(total)).saturating_sub(RESERVE_BYTES);
     // A block's number and its slots are 32-bit words on the device.
-    (left / block_bytes.max(1)).min(1 << 26) as usize
+    let blocks = (left / block_bytes.max(1)).min(1 << 26) as usize;
+    // Free memory differs a little from one start to the next; a profile and a run shall have as many blocks.
+    if blocks > ROUNDED_BLOCKS { blocks / ROUNDED_BLOCKS * ROUNDED_BLOCKS } else { blocks }
 }
 
 #[cfg(test)]

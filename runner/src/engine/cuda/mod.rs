@@ -15,6 +15,7 @@ mod memory;
 mod model;
 mod operations;
 mod presence;
+mod products;
 mod step;
 mod telemetry;
 mod weights;

@@ -7,9 +7,10 @@ use super::buckets::{num_splits, row_bucket, row_buckets};
 use super::compile::{KernelShape, compile};
 use super::device::{Buffer, Gpu};
 use super::error::GpuError;
-use super::gemm::{GemmOutput, GemmShape, Gemms, Operands};
+use super::gemm::Gemms;
 use super::launch::{Arg, Grid, Kernels, SkinnyColumns};
 use super::memory::{Activations, KvCache, Limits};
+use super::products::{Product, head_operands, head_shape, prepare_products};
 use super::step::{Layout, StepShape};
 use super::weights::{LayerWeights, Weights};
 use crate::engine::qwen3::{LoadFormat, Qwen3Config};
@@ -57,6 +58,9 @@ pub(super) struct Model {
     /// Cosine and sine, f32, `[position][head_dim / 2]`.
     rope: Buffer,
     sampled_vocab_size: usize,
+    /// Rows that a layer's products are prepared for, and rows of logits that the head's is.
+    row_buckets: Vec<usize>,
+    logit_buckets: Vec<usize>,
 }
 
 /// One step as the operations see it: its shape, and where its words lie.
@@ -111,6 +115,8 @@ impl Model {
             gemms,
             rope,
             sampled_vocab_size,
+            row_buckets: row_buckets(limits.rows),
+            logit_buckets: row_buckets(limits.seqs),
         })
     }
 
@@ -199,7 +205,7 @@ impl Model {
 
     /// One of a layer's four products by cuBLASLt, for at least `rows` rows.
     pub(super) fn enqueue_product(&self, product: Product, rows: usize, layer: usize) -> Result<(), GpuError> {
-        let rows = row_bucket(rows, self.limits.rows);
+        let rows = row_bucket(&self.row_buckets, rows);
         self.gemms.enqueue(product.shape(&self.config, rows), product.operands(&self.act, self.layer(layer)))
     }
 
@@ -305,10 +311,26 @@ impl Model {
             }
             Path::Gemm => {
                 self.norm_rows(rows, self.weights.final_norm, words.logit_rows)?;
-                let shape = head_shape(&self.config, row_bucket(rows, self.limits.seqs));
-                self.gemms.enqueue(shape, head_operands(act, &self.weights))?;
+                self.enqueue_logits(rows)?;
             }
         }
+        self.enqueue_argmax(rows)
+    }
+
+    /// `normed = norm(residual)` with the last norm, for the first `rows` rows.
+    pub(super) fn enqueue_final_norm(&self, rows: usize) -> Result<(), GpuError> {
+        self.enqueue_norm(rows, self.weights.final_norm)
+    }
+
+    /// Logits of the first `rows` normed rows.
+    pub(super) fn enqueue_logits(&self, rows: usize) -> Result<(), GpuError> {
+        let shape = head_shape(&self.config, row_bucket(&self.logit_buckets, rows));
+        self.gemms.enqueue(shape, head_operands(&self.act, &self.weights))
+    }
+
+    /// The best token of each of the first `rows` rows of logits.
+    pub(super) fn enqueue_argmax(&self, rows: usize) -> Result<(), GpuError> {
+        let (act, vocab) = (&self.act, self.config.vocab_size);
         let args =
             [act.logits.address().into(), act.best.address().into(), self.sampled_vocab_size.into(), vocab.into()];
         self.run(&self.kernels.argmax, Grid::new((rows, ARGMAX_SPLITS, 1), 256), &args)
@@ -342,85 +364,6 @@ impl Model {
     fn run(&self, kernel: &cudarc::driver::CudaFunction, grid: Grid, args: &[Arg]) -> Result<(), GpuError> {
         self.kernels.launch(&self.gpu.stream, kernel, grid, args)
     }
-}
-
-/// A matrix product of a layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Product {
-    QueryKeyValue,
-    AttentionOutput,
-    GateUp,
-    Down,
-}
-
-impl Product {
-    const ALL: [Product; 4] = [Product::QueryKeyValue, Product::AttentionOutput, Product::GateUp, Product::Down];
-
-    fn shape(self, config: &Qwen3Config, rows: usize) -> GemmShape {
-        let (hidden, query, intermediate) = (config.hidden_size, config.query_size(), config.intermediate_size);
-        let (inputs, outputs, output) = match self {
-            Product::QueryKeyValue => (hidden, query + 2 * config.key_value_size(), GemmOutput::Bf16),
-            Product::AttentionOutput => (query, hidden, GemmOutput::AddF32),
-            Product::GateUp => (hidden, 2 * intermediate, GemmOutput::Bf16),
-            Product::Down => (intermediate, hidden, GemmOutput::AddF32),
-        };
-        GemmShape { rows, inputs, outputs, output }
-    }
-
-    fn operands(self, act: &Activations, weights: &LayerWeights) -> Operands {
-        let (x, w, y) = match self {
-            Product::QueryKeyValue => (&act.normed, weights.query_key_value, &act.query_key_value),
-            Product::AttentionOutput => (&act.context, weights.attention_output, &act.residual),
-            Product::GateUp => (&act.normed, weights.gate_up, &act.gate_up),
-            Product::Down => (&act.gated, weights.down, &act.residual),
-        };
-        Operands { x: x.address(), w, y: y.address() }
-    }
-}
-
-fn head_shape(config: &Qwen3Config, rows: usize) -> GemmShape {
-    GemmShape { rows, inputs: config.hidden_size, outputs: config.vocab_size, output: GemmOutput::F32 }
-}
-
-fn head_operands(act: &Activations, weights: &Weights) -> Operands {
-    Operands { x: act.normed.address(), w: weights.head, y: act.logits.address() }
-}
-
-/// Chooses an algorithm for every product a step can need.
-fn prepare_products(
-    gpu: &Gpu,
-    gemms: &mut Gemms,
-    config: &Qwen3Config,
-    limits: Limits,
-    weights: &Weights,
-    act: &Activations,
-) -> Result<(), GpuError> {
-    // Zeros would be multiplied faster than what real steps hold.
-    for buffer in [&act.normed, &act.context, &act.gated] {
-        gpu.upload(&noise(buffer.num_bytes() / size_of::<u16>()), buffer, 0)?;
-    }
-    for rows in row_buckets(limits.rows) {
-        for product in Product::ALL {
-            let operands: Vec<Operands> = weights.layers.iter().map(|layer| product.operands(act, layer)).collect();
-            gemms.prepare(gpu, product.shape(config, rows), &operands)?;
-        }
-    }
-    for rows in row_buckets(limits.seqs) {
-        gemms.prepare(gpu, head_shape(config, rows), &[head_operands(act, weights)])?;
-    }
-    Ok(())
-}
-
-/// bfloat16 numbers between -1 and 1 that follow no pattern.
-pub(super) fn noise(count: usize) -> Vec<u16> {
-    let mut state = 0x9e37_79b9_u32;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        half::bf16::from_f32(state as i32 as f32 / i32::MAX as f32).to_bits()
-    };
-    (0..count).map(|_| next()).collect()
 }
 
 fn max_words(limits: Limits, num_blocks: usize) -> usize {

@@ -6,7 +6,8 @@ use fidelio_shared::time::Nanos;
 
 use super::device::Buffer;
 use super::error::{Doing, GpuError};
-use super::model::{Model, Pass, Product};
+use super::model::{Model, Pass};
+use super::products::Product;
 use super::step::{Share, StepShape, pack};
 use crate::engine::operations::{AttentionRow, AttentionSize, OperationGrid, OperationRow, Samples};
 use crate::engine::qwen3::OpName;
@@ -20,10 +21,12 @@ pub(super) fn operations(
     grid: &OperationGrid,
     repeats: u32,
 ) -> Result<(Vec<OperationRow>, Vec<AttentionRow>), GpuError> {
-    let rows = grid
-        .tokens
-        .iter()
-        .map(|tokens| Ok(OperationRow { num_tokens: *tokens, samples: time_dense(model, *tokens, repeats)? }));
+    let rows = grid.tokens.iter().map(|tokens| {
+        Ok(OperationRow {
+            num_tokens: *tokens,
+            samples: time_dense(model, *tokens, *tokens <= grid.max_sampled, repeats)?,
+        })
+    });
     let rows = rows.collect::<Result<_, GpuError>>()?;
     let attention = grid
         .attention
@@ -32,14 +35,15 @@ pub(super) fn operations(
     Ok((rows, attention.collect::<Result<_, GpuError>>()?))
 }
 
-/// Everything but attention, of `num_tokens` rows. Rotation includes the norms of the heads and the write into
-/// the cache; additions to the residual stream are part of the projections before them.
-fn time_dense(model: &Model, num_tokens: usize, repeats: u32) -> Result<Samples, GpuError> {
+/// Everything but attention, of `num_tokens` rows; the head and the choice of a token, when as many rows can be
+/// sampled. What other operations contain takes no time of its own: rotation is with the write into the cache or
+/// with a decode's attention, additions to the residual stream are with the projections before them.
+fn time_dense(model: &Model, num_tokens: usize, is_sampled: bool, repeats: u32) -> Result<Samples, GpuError> {
     let block_size = model.limits.block_size;
     let chunk = block_size.max(2);
     // Shares of one block each, as rows of a prefill: operations but attention see rows only.
     let mut sizes = vec![chunk; num_tokens / chunk];
-    sizes.extend((num_tokens % chunk > 0).then_some(num_tokens % chunk));
+    sizes.extend((!num_tokens.is_multiple_of(chunk)).then_some(num_tokens % chunk));
     let steps = Steps::new(model, &sizes.iter().map(|size| (0, *size)).collect::<Vec<_>>(), 1)?;
     let pass = steps.pass(model, 0);
     let mut samples = Samples::new();
@@ -51,9 +55,6 @@ fn time_dense(model: &Model, num_tokens: usize, repeats: u32) -> Result<Samples,
     time(OpName::Emb, &|_| model.enqueue_embedding(&pass))?;
     time(OpName::InputLayernorm, &|layer| model.enqueue_norm(num_tokens, model.layer(layer).input_norm))?;
     time(OpName::AttnPreProj, &product(Product::QueryKeyValue))?;
-    if pass.shape.prefill_rows > 0 {
-        time(OpName::AttnRope, &|layer| model.enqueue_prefill_qkv(&pass, layer))?;
-    }
     time(OpName::AttnPostProj, &product(Product::AttentionOutput))?;
     time(OpName::PostAttentionLayernorm, &|layer| {
         model.enqueue_norm(num_tokens, model.layer(layer).post_attention_norm)
@@ -61,25 +62,40 @@ fn time_dense(model: &Model, num_tokens: usize, repeats: u32) -> Result<Samples,
     time(OpName::MlpUpProj, &product(Product::GateUp))?;
     time(OpName::MlpAct, &|_| model.enqueue_activation(num_tokens))?;
     time(OpName::MlpDownProj, &product(Product::Down))?;
+    if is_sampled {
+        time(OpName::FinalNorm, &|_| model.enqueue_final_norm(num_tokens))?;
+        time(OpName::LmHead, &|_| {
+            model.enqueue_logits(num_tokens)?;
+            model.enqueue_argmax(num_tokens)
+        })?;
+    }
+    samples.extend([OpName::AttnRope, OpName::Add].map(|name| (name, vec![Nanos::ZERO])));
     Ok(samples)
 }
 
-/// Attention of one size. A decode's includes rotation and the write into the cache.
+/// Attention of one size. Norms of the heads, rotation and the write into the cache are a prefill's cache write, and
+/// part of a decode's attention.
 fn time_attention(model: &Model, size: AttentionSize, repeats: u32) -> Result<Samples, GpuError> {
     let AttentionSize { batch_size, prefill_chunk_size, kv_cache_size } = size;
-    let is_decode = prefill_chunk_size == 0;
     let sizes = vec![(kv_cache_size, prefill_chunk_size.max(1)); batch_size];
     let config = &model.config;
     let tokens = batch_size * (kv_cache_size + prefill_chunk_size.max(1));
     let bytes = tokens * 2 * config.num_hidden_layers * config.key_value_size() * size_of::<u16>();
     let num_places = (2 * model.gpu.properties.l2_bytes as usize).div_ceil(bytes.max(1)).clamp(1, MAX_PLACES);
     let steps = Steps::new(model, &sizes, num_places)?;
-    let times = time_layers(model, repeats, num_places, &|place, layer| match is_decode {
-        true => model.enqueue_decode_attention(&steps.pass(model, place), layer),
-        false => model.enqueue_prefill_attention(&steps.pass(model, place), layer),
-    })?;
-    let name = if is_decode { OpName::AttnDecode } else { OpName::AttnPrefill };
-    Ok(Samples::from([(name, times)]))
+    let time = |enqueue: &dyn Fn(&Pass, usize) -> Result<(), GpuError>| {
+        time_layers(model, repeats, num_places, &|place, layer| enqueue(&steps.pass(model, place), layer))
+    };
+    Ok(match prefill_chunk_size {
+        0 => Samples::from([
+            (OpName::AttnKvCacheSave, vec![Nanos::ZERO]),
+            (OpName::AttnDecode, time(&|pass, layer| model.enqueue_decode_attention(pass, layer))?),
+        ]),
+        _ => Samples::from([
+            (OpName::AttnKvCacheSave, time(&|pass, layer| model.enqueue_prefill_qkv(pass, layer))?),
+            (OpName::AttnPrefill, time(&|pass, layer| model.enqueue_prefill_attention(pass, layer))?),
+        ]),
+    })
 }
 
 /// Time of one run of `enqueue(place, layer)`: replays of a graph over all places and layers, divided.

@@ -68,11 +68,16 @@ impl Qwen3 {
         let hidden = self.config.hidden_size;
         let rows: Vec<f32> =
             wanted.iter().flat_map(|row| &act.residual[row * hidden..(row + 1) * hidden]).copied().collect();
+        self.head(&rows, logits, times)
+    }
+
+    /// The logits of rows of the residual stream.
+    pub(super) fn head(&self, rows: &[f32], logits: &mut Vec<f32>, times: &mut OpTimes) -> Result<(), ModelError> {
         let mut normed = vec![0.0; rows.len()];
         times.time(OpName::FinalNorm, || {
-            rms_norm(&rows, &self.final_norm, self.config.rms_norm_eps, &mut normed);
+            rms_norm(rows, &self.final_norm, self.config.rms_norm_eps, &mut normed);
         });
-        logits.resize(wanted.len() * self.config.vocab_size, 0.0);
+        logits.resize(rows.len() / self.config.hidden_size * self.config.vocab_size, 0.0);
         times.time(OpName::LmHead, || self.head.forward(&normed, logits))
     }
 

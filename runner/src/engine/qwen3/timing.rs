@@ -42,6 +42,18 @@ impl Qwen3 {
         Ok(spans.into_iter().filter(|(name, _)| !is_attention(*name)).collect())
     }
 
+    /// Final norm and output head of `num_rows` rows.
+    ///
+    /// # Errors
+    /// When the product fails.
+    pub fn time_head(&self, num_rows: usize) -> Result<Vec<(OpName, Nanos)>, ModelError> {
+        let mut times = OpTimes::on();
+        // The memory of the logits is touched before it is written under the stopwatch, as in a run.
+        let mut logits = vec![1.0; num_rows * self.config.vocab_size];
+        self.head(&vec![0.5; num_rows * self.config.hidden_size], &mut logits, &mut times)?;
+        Ok(times.into_spans())
+    }
+
     /// Cache write and attention of one layer (modulo the number of layers) for shares of these sizes,
     /// without computing their contexts first: the cache's contents do not change the time.
     ///
