@@ -43,9 +43,9 @@ impl Shape {
         CudaOptions {
             num_blocks: Some(400),
             block_size: self.block_size,
-            max_num_seqs: 20,
+            max_num_seqs: 12,
             max_captured_seqs: None,
-            max_num_batched_tokens: 96,
+            max_num_batched_tokens: 80,
             max_model_len: 512,
             gpu_memory_utilization: 0.9,
             cuda_graphs: true,

@@ -161,6 +161,23 @@ API int cuEventRecord(void* handle, void* stream_handle) {
     return SUCCESS;
 }
 
+// Recorded as a part of the graph, the event takes its time at each replay.
+API int cuEventRecordWithFlags(void* handle, void* stream_handle, unsigned flags) {
+    constexpr unsigned EXTERNAL = 1;
+    if (flags != EXTERNAL) return cuEventRecord(handle, stream_handle);
+    trace("cuEventRecordWithFlags stream %p", stream_handle);
+    if (Result error = require_context()) return error;
+    auto event = events.find(handle);
+    auto stream = find_stream(stream_handle);
+    if (!event || !stream) return INVALID_HANDLE;
+    if (stream->status == NONE) return INVALID_VALUE;
+    return submit(stream_handle, {"an event", [event] {
+                                      event->is_recorded = true;
+                                      event->is_captured = false;
+                                      event->nanoseconds = now();
+                                  }});
+}
+
 API int cuEventQuery(void* event) {
     trace("cuEventQuery");
     return finished(event);

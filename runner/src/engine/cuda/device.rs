@@ -94,8 +94,11 @@ impl Gpu {
     pub(super) fn upload<T: Plain>(&self, values: &[T], buffer: &Buffer, byte_offset: usize) -> Result<(), GpuError> {
         self.context.bind_to_thread().doing("using the device")?;
         assert!(byte_offset + size_of_val(values) <= buffer.num_bytes, "an upload past the end of its buffer");
-        // SAFETY: the range was checked to be the buffer's own.
-        unsafe { result::memcpy_htod_sync(buffer.at(byte_offset), values) }.doing("copying to the device")
+        // On our stream, not by the driver's synchronous copy: that one's end and our stream's next work are not ordered.
+        // SAFETY: the range was checked to be the buffer's own, and the values live until the wait is over.
+        unsafe { result::memcpy_htod_async(buffer.at(byte_offset), values, self.stream.cu_stream()) }
+            .doing("copying to the device")?;
+        self.synchronize()
     }
 
     /// Copies values from `byte_offset` in `buffer` and waits: for checks, not for steps.
@@ -125,6 +128,15 @@ impl Gpu {
         // SAFETY: both ranges were checked; the executor waits for the step before it reads `to`.
         unsafe { result::memcpy_dtoh_async(&mut to.as_mut_slice()[..len], from.address, self.stream.cu_stream()) }
             .doing("copying a step's tokens")
+    }
+
+    /// Records `event` as a part of the work being captured: each replay then takes the time anew.
+    pub(super) fn record_in_graph(&self, event: &CudaEvent) -> Result<(), GpuError> {
+        let external = sys::CUevent_record_flags_enum::CU_EVENT_RECORD_EXTERNAL as u32;
+        // SAFETY: event and stream are live.
+        unsafe { sys::cuEventRecordWithFlags(event.cu_event(), self.stream.cu_stream(), external) }
+            .result()
+            .doing("recording an event in a graph")
     }
 
     /// Waits until the stream has done everything.

@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use cudarc::driver::CudaEvent;
 use fidelio_shared::serving::{Batch, RequestId, SchedulerConfig};
 use fidelio_shared::time::Nanos;
 use indicatif::ProgressBar;
@@ -14,8 +13,8 @@ use serde_json::{Value, json};
 
 use super::buckets::{Buckets, PREFILL_SEQS};
 use super::device::{Gpu, Pinned};
-use super::error::{Doing, GpuError};
-use super::graphs::{Graphs, ways};
+use super::error::GpuError;
+use super::graphs::{Graphs, StepTimes, ways};
 use super::libraries::{CudaDevice, require};
 use super::memory::Limits;
 use super::model::{Model, ModelOptions, Path};
@@ -66,15 +65,15 @@ pub struct CudaOptions {
 ///
 /// As on the CPU, an item may start after tokens that were never computed and reach beyond those known.
 pub struct CudaExecutor {
-    model: Model,
+    // Dropped first: a graph keeps addresses of the model's.
     graphs: Option<Graphs>,
+    model: Model,
     sequences: Sequences,
     stop_token_ids: Vec<u32>,
     clock: RunClock,
     words: Pinned<i32>,
     best: Pinned<u64>,
-    begin: CudaEvent,
-    end: CudaEvent,
+    times: StepTimes,
 }
 
 impl CudaExecutor {
@@ -92,9 +91,10 @@ impl CudaExecutor {
         progress: &ProgressBar,
     ) -> anyhow::Result<Self> {
         let gpu = Gpu::open(require()?)?;
+        // Padding adds to a step, not to what may be asked.
         let limits = Limits {
-            rows: options.max_num_batched_tokens.max(options.max_num_seqs),
-            seqs: options.max_num_seqs.max(PREFILL_SEQS),
+            rows: options.max_num_batched_tokens + options.max_num_seqs.max(PREFILL_SEQS),
+            seqs: options.max_num_seqs + PREFILL_SEQS,
             model_len: options.max_model_len,
             block_size: options.block_size,
         };
@@ -110,20 +110,20 @@ impl CudaExecutor {
         };
         let model = Model::load(gpu, model_options, progress)?;
         let num_blocks = u32::try_from(model.cache.num_blocks).context("counting KV blocks")?;
+        let times = StepTimes::new(&model.gpu)?;
         let graphs = match options.cuda_graphs {
             true => {
                 let captured =
                     options.max_captured_seqs.map_or(options.max_num_seqs, |most| most.min(options.max_num_seqs));
                 let buckets = Buckets::new(captured, options.max_num_batched_tokens);
-                Some(Graphs::capture(&model, buckets, progress).context("capturing CUDA graphs")?)
+                Some(Graphs::capture(&model, &times, buckets, progress).context("capturing CUDA graphs")?)
             }
             false => None,
         };
         Ok(CudaExecutor {
             words: model.gpu.pinned(model.max_words())?,
             best: model.gpu.pinned(limits.seqs)?,
-            begin: model.gpu.event()?,
-            end: model.gpu.event()?,
+            times,
             graphs,
             sequences: Sequences::new(num_blocks, options.block_size),
             stop_token_ids: options.stop_token_ids,
@@ -183,20 +183,17 @@ impl CudaExecutor {
         let prepared = Instant::now();
         let gpu = &self.model.gpu;
         gpu.enqueue_upload(&self.words, used, &self.model.inputs)?;
-        self.begin.record(&gpu.stream).doing("recording an event")?;
         match (&self.graphs, padded) {
             (Some(graphs), Some(shape)) => graphs.launch(shape)?,
-            _ => self.model.enqueue(shape, ways(shape)[0])?,
+            _ => self.times.around(gpu, || self.model.enqueue(shape, ways(shape)[0]))?,
         }
-        self.end.record(&gpu.stream).doing("recording an event")?;
         if exact.logit_rows > 0 {
             gpu.enqueue_download(&self.model.act.best, exact.logit_rows, &mut self.best)?;
         }
         let launched = Instant::now();
         gpu.synchronize()?;
         let waited = Instant::now();
-        let millis = self.begin.elapsed_ms(&self.end).doing("reading device time")?;
-        let device = Nanos((f64::from(millis) * 1e6).round().max(0.0) as u64);
+        let device = self.times.last()?;
         let between = |from: Instant, to: Instant| Nanos(to.duration_since(from).as_nanos() as u64);
         let phases = HostPhases {
             prepare: between(started, prepared),

@@ -3,16 +3,44 @@
 
 use std::collections::HashMap;
 
-use cudarc::driver::CudaGraph;
+use cudarc::driver::{CudaEvent, CudaGraph};
+use fidelio_shared::time::Nanos;
 use indicatif::ProgressBar;
 
 use super::buckets::Buckets;
+use super::device::Gpu;
 use super::error::{Doing, GpuError};
 use super::model::{MAX_FUSED_ROWS, Model, Path};
 use super::step::{Layout, StepShape, pack};
 
 /// A graph is replayed for about this long to time it, ms, but at least once and at most 20 times.
 const TIMED_MILLIS: f32 = 5.0;
+
+/// When a step's first kernel began and its last ended, on the device. Captured into every graph: recorded around
+/// a launch instead, they would hold the time the host takes to launch it.
+pub(super) struct StepTimes {
+    begin: CudaEvent,
+    end: CudaEvent,
+}
+
+impl StepTimes {
+    pub(super) fn new(gpu: &Gpu) -> Result<Self, GpuError> {
+        Ok(StepTimes { begin: gpu.event()?, end: gpu.event()? })
+    }
+
+    /// Queues a step without a graph between the two.
+    pub(super) fn around(&self, gpu: &Gpu, enqueue: impl FnOnce() -> Result<(), GpuError>) -> Result<(), GpuError> {
+        self.begin.record(&gpu.stream).doing("recording an event")?;
+        enqueue()?;
+        self.end.record(&gpu.stream).doing("recording an event")
+    }
+
+    /// Device time of the last step, which must have ended.
+    pub(super) fn last(&self) -> Result<Nanos, GpuError> {
+        let millis = self.begin.elapsed_ms(&self.end).doing("reading device time")?;
+        Ok(Nanos((f64::from(millis) * 1e6).round().max(0.0) as u64))
+    }
+}
 
 /// The graphs of one engine.
 pub(super) struct Graphs {
@@ -22,12 +50,17 @@ pub(super) struct Graphs {
 
 impl Graphs {
     /// Captures a graph of every bucket; `progress` counts them.
-    pub(super) fn capture(model: &Model, buckets: Buckets, progress: &ProgressBar) -> Result<Self, GpuError> {
+    pub(super) fn capture(
+        model: &Model,
+        times: &StepTimes,
+        buckets: Buckets,
+        progress: &ProgressBar,
+    ) -> Result<Self, GpuError> {
         let shapes: Vec<StepShape> = buckets.shapes().collect();
         progress.set_length(shapes.len() as u64);
         let mut graphs = HashMap::new();
         for shape in shapes {
-            graphs.insert(shape, capture_quickest(model, shape)?);
+            graphs.insert(shape, capture_quickest(model, times, shape)?);
             progress.inc(1);
         }
         Ok(Graphs { buckets, graphs })
@@ -63,7 +96,7 @@ pub(super) fn ways(shape: StepShape) -> &'static [Path] {
     }
 }
 
-fn capture_quickest(model: &Model, shape: StepShape) -> Result<(Path, CudaGraph), GpuError> {
+fn capture_quickest(model: &Model, times: &StepTimes, shape: StepShape) -> Result<(Path, CudaGraph), GpuError> {
     let ways = ways(shape);
     let mut best: Option<(f32, Path, CudaGraph)> = None;
     for path in ways {
@@ -71,7 +104,11 @@ fn capture_quickest(model: &Model, shape: StepShape) -> Result<(Path, CudaGraph)
         // Kernels are loaded when they first run, which a capture does not allow.
         model.enqueue(shape, *path)?;
         model.gpu.synchronize()?;
-        let graph = model.gpu.capture(|| model.enqueue(shape, *path))?;
+        let graph = model.gpu.capture(|| {
+            model.gpu.record_in_graph(&times.begin)?;
+            model.enqueue(shape, *path)?;
+            model.gpu.record_in_graph(&times.end)
+        })?;
         if ways.len() == 1 {
             return Ok((*path, graph));
         }

@@ -13,6 +13,9 @@ use cudarc::nvrtc::Ptx;
 use super::compile::host_constant;
 use super::error::{Doing, GpuError};
 
+/// Most arguments a kernel has.
+const MAX_ARGS: usize = 16;
+
 /// An argument of a kernel: an address or a number, in the low bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Arg(u64);
@@ -150,7 +153,11 @@ impl Kernels {
         grid: Grid,
         args: &[Arg],
     ) -> Result<(), GpuError> {
-        let mut parameters: Vec<*mut c_void> = args.iter().map(|arg| (&raw const arg.0).cast_mut().cast()).collect();
+        assert!(args.len() <= MAX_ARGS, "a kernel of more arguments than any");
+        let mut parameters = [std::ptr::null_mut::<c_void>(); MAX_ARGS];
+        for (parameter, arg) in parameters.iter_mut().zip(args) {
+            *parameter = (&raw const arg.0).cast_mut().cast();
+        }
         let mut value = CUlaunchAttributeValue { pad: [0; 64] };
         value.programmaticStreamSerializationAllowed = 1;
         let mut attribute = CUlaunchAttribute {

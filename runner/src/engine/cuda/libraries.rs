@@ -27,6 +27,9 @@ const LIBRARIES: [&str; 11] = [
     "libcublasLt.so.12",
 ];
 
+/// The oldest CUDA version of a driver that has every call the engine makes: event times of its kind came with 12.8.
+const OLDEST_DRIVER: i32 = 12_080;
+
 /// The first CUDA device of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CudaDevice {
@@ -121,6 +124,17 @@ pub fn require() -> Result<CudaDevice, CudaUnavailable> {
     // SAFETY: as above.
     if !unsafe { cublaslt::sys::is_culib_present() } {
         return Err(CudaUnavailable::new("`libcublasLt.so` could not be loaded", hint("nvidia-cublas")));
+    }
+    if device.driver_cuda_version < OLDEST_DRIVER {
+        let version = |number: i32| format!("{}.{}", number / 1000, number % 1000 / 10);
+        return Err(CudaUnavailable::new(
+            format!(
+                "the NVIDIA driver takes CUDA {}, the engine needs {}",
+                version(device.driver_cuda_version),
+                version(OLDEST_DRIVER)
+            ),
+            "update the NVIDIA driver to version 570 or newer",
+        ));
     }
     if device.compute_capability < (8, 0) {
         let (major, minor) = device.compute_capability;

@@ -67,8 +67,12 @@ pub(super) fn prepare_products(
     }
     for rows in row_buckets(limits.rows) {
         for product in Product::ALL {
-            let operands: Vec<Operands> = weights.layers.iter().map(|layer| product.operands(act, layer)).collect();
-            gemms.prepare(gpu, product.shape(config, rows), &operands)?;
+            let shape = product.shape(config, rows);
+            // As many layers as are surely not in the cache together.
+            let enough = (2 * gpu.properties.l2_bytes as usize).div_ceil(2 * shape.inputs * shape.outputs);
+            let layers = weights.layers.iter().take(enough.max(1));
+            let operands: Vec<Operands> = layers.map(|layer| product.operands(act, layer)).collect();
+            gemms.prepare(gpu, shape, &operands)?;
         }
     }
     for rows in row_buckets(limits.seqs) {
