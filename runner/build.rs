@@ -7,7 +7,7 @@ use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     if cfg!(feature = "cuda") && cfg!(feature = "candle-cuda") {
-        // Said here, not in the crate: its dependencies fail first.
+        // The crate itself would be too late to say it; cudarc, which both configure, may refuse before this does.
         println!(
             "cargo::error=the features `cuda` and `candle-cuda` do not go together, one loads CUDA at run time, the \
              other links it: build with `--no-default-features --features candle-cuda`"

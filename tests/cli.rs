@@ -37,12 +37,8 @@ fn doctor_never_fails_and_says_what_is_missing() {
         assert!(line.contains("disabled"), "what it disables is said: {line}");
     }
     let json = scratch.fidelio(&["doctor", "--json"]).expect(0).json();
-    #[cfg(feature = "cuda")]
-    {
-        let of_gpu = json[3]["is_there"].as_bool().expect("the fourth is the GPU");
-        assert_eq!(of_gpu, fidelio::engine::cuda::device().is_ok());
-    }
-    assert_eq!(json.as_array().map(Vec::len), Some(parts.len()));
+    let named: Vec<&str> = json.as_array().expect("a list").iter().filter_map(|part| part["what"].as_str()).collect();
+    assert_eq!(named, parts);
 }
 
 #[test]
