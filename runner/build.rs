@@ -6,6 +6,14 @@ use std::process::Command;
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
+    if cfg!(feature = "cuda") && cfg!(feature = "candle-cuda") {
+        // The crate itself would be too late to say it; cudarc, which both configure, may refuse before this does.
+        println!(
+            "cargo::error=the features `cuda` and `candle-cuda` do not go together, one loads CUDA at run time, the \
+             other links it: build with `--no-default-features --features candle-cuda`"
+        );
+        return Ok(());
+    }
     let variable =
         |name: &str| env::var_os(name).map(PathBuf::from).ok_or_else(|| io::Error::other(format!("cargo sets {name}")));
     let viewer = variable("CARGO_MANIFEST_DIR")?.join("../viewer");

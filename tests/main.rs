@@ -3,12 +3,15 @@
 mod bad_input;
 mod browser;
 mod bundles;
+mod candle_tensors;
 mod cli;
 mod comparison;
 mod config;
+#[cfg(feature = "cuda")]
 mod cuda;
 mod determinism;
 mod goldens;
+#[cfg(feature = "cuda")]
 mod gpu;
 mod harness;
 mod hub;
@@ -25,5 +28,6 @@ mod reference;
 mod simulate;
 mod trace;
 mod traces;
+mod truth;
 mod vllm_rtx4090;
 mod workload;

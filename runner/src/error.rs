@@ -7,7 +7,6 @@ use fidelio_shared::compare::Refusal;
 use fidelio_shared::schema::DataError;
 
 use crate::config::ConfigError;
-use crate::engine::cuda::{CudaUnavailable, GpuError};
 
 /// An error of our own with a hint.
 #[derive(Debug)]
@@ -74,9 +73,20 @@ fn hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     let refusal = || cause.downcast_ref::<Refusal>().and_then(Refusal::hint);
     let config = || cause.downcast_ref::<ConfigError>().and_then(|error| error.hint.clone());
     let own = || cause.downcast_ref::<Hinted>().map(|error| error.hint.clone());
-    let cuda = || cause.downcast_ref::<CudaUnavailable>().map(|error| error.hint.clone());
-    let gpu = || cause.downcast_ref::<GpuError>().and_then(GpuError::hint).map(str::to_owned);
-    data.or_else(refusal).or_else(config).or_else(own).or_else(cuda).or_else(gpu)
+    data.or_else(refusal).or_else(config).or_else(own).or_else(|| gpu_hint(cause))
+}
+
+#[cfg(feature = "cuda")]
+fn gpu_hint(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    use crate::engine::cuda::{CudaUnavailable, GpuError};
+    let missing = cause.downcast_ref::<CudaUnavailable>().map(|error| error.hint.clone());
+    missing.or_else(|| cause.downcast_ref::<GpuError>().and_then(GpuError::hint).map(str::to_owned))
+}
+
+/// A build without the GPU's engine has none of its errors.
+#[cfg(not(feature = "cuda"))]
+fn gpu_hint(_: &(dyn std::error::Error + 'static)) -> Option<String> {
+    None
 }
 
 /// The user's reader went away (`fidelio … | head`): not an error.

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::commands::{Outcome, meta};
+#[cfg(feature = "cuda")]
 use crate::engine::cuda;
 use crate::workload::PromptTokenizer;
 use crate::{machine, site};
@@ -42,7 +43,15 @@ fn memory() -> Finding {
     Finding { what: "memory", is_there: true, detail }
 }
 
+/// Without its engine nothing is looked for.
+#[cfg(not(feature = "cuda"))]
+fn gpu() -> [Finding; 1] {
+    let detail = "not looked for: this build does not have `backend=cuda`, so it is disabled; the default features do";
+    [Finding { what: "gpu", is_there: false, detail: detail.to_owned() }]
+}
+
 /// Driver, device, compiler and matrix library: `backend=cuda` needs all four.
+#[cfg(feature = "cuda")]
 fn gpu() -> [Finding; 4] {
     const DISABLED: &str = "so `backend=cuda` is disabled";
     let device = cuda::device();
@@ -73,6 +82,7 @@ fn gpu() -> [Finding; 4] {
         .map(|(what, found)| Finding { what, is_there: found.is_ok(), detail: found.unwrap_or_else(|missing| missing) })
 }
 
+#[cfg(feature = "cuda")]
 fn device_words(device: &cuda::CudaDevice) -> String {
     let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
     let (major, minor) = device.compute_capability;

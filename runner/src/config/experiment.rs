@@ -231,6 +231,8 @@ pub enum BackendKind {
     CandleCpu,
     /// Our own kernels on an NVIDIA GPU, bfloat16.
     Cuda,
+    /// candle's tensor operations on an NVIDIA GPU, bfloat16: a cross-check, in builds made for it.
+    CandleCuda,
 }
 
 impl BackendKind {
@@ -239,6 +241,7 @@ impl BackendKind {
         match self {
             BackendKind::CandleCpu => "candle-cpu",
             BackendKind::Cuda => "cuda",
+            BackendKind::CandleCuda => "candle-cuda",
         }
     }
 }

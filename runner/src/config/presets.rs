@@ -29,6 +29,7 @@ macro_rules! presets {
 
 presets! {
     "backend" / "candle-cpu",
+    "backend" / "candle-cuda",
     "backend" / "cuda",
     "experiment" / "llama3-8b-a100",
     "experiment" / "quickstart",

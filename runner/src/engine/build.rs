@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use anyhow::Context;
+use candle_core::{DType, Device};
 use fidelio_shared::schema::DataError;
 use indicatif::ProgressBar;
 
 use crate::config::{BackendKind, Experiment, LoadFormat};
+#[cfg(feature = "cuda")]
 use crate::engine::cuda::{self, CudaExecutor, CudaOptions};
 use crate::engine::qwen3::{self, Qwen3, Qwen3Config};
-use crate::engine::{CandleExecutor, CandleOptions, Engine};
+use crate::engine::{CandleExecutor, CandleOptions, CandleTensors, Engine, TensorOptions};
 use crate::error::Hinted;
 use crate::interrupt;
 use crate::workload::PromptTokenizer;
@@ -17,6 +19,7 @@ use crate::workload::PromptTokenizer;
 /// Tokens that end a Qwen3 sequence when the model's configuration names none: `<|im_end|>`, `<|endoftext|>`.
 const QWEN3_STOP_TOKENS: [u32; 2] = [151_645, 151_643];
 
+#[cfg(feature = "cuda")]
 const CUDA_UNAVAILABLE: &str = "`backend=cuda` cannot be used on this machine";
 
 /// The model's shape, as its `config.json` says it.
@@ -49,7 +52,11 @@ pub fn load(experiment: &Experiment, progress: &ProgressBar) -> anyhow::Result<B
     }
     match experiment.backend.kind {
         BackendKind::CandleCpu => Ok(Box::new(candle(experiment, config)?)),
+        #[cfg(feature = "cuda")]
         BackendKind::Cuda => Ok(Box::new(on_gpu(experiment, config, progress)?)),
+        #[cfg(not(feature = "cuda"))]
+        BackendKind::Cuda => Err(without_cuda()),
+        BackendKind::CandleCuda => Ok(Box::new(tensors(experiment, config, candle_gpu()?, progress)?)),
     }
 }
 
@@ -61,7 +68,11 @@ pub fn load(experiment: &Experiment, progress: &ProgressBar) -> anyhow::Result<B
 pub fn check(experiment: &Experiment) -> anyhow::Result<()> {
     match experiment.backend.kind {
         BackendKind::CandleCpu => Ok(()),
+        #[cfg(feature = "cuda")]
         BackendKind::Cuda => cuda::require().map(drop).context(CUDA_UNAVAILABLE),
+        #[cfg(not(feature = "cuda"))]
+        BackendKind::Cuda => Err(without_cuda()),
+        BackendKind::CandleCuda => candle_gpu().map(drop),
     }
 }
 
@@ -79,6 +90,41 @@ fn candle(experiment: &Experiment, config: Qwen3Config) -> anyhow::Result<Candle
     CandleExecutor::new(model, options, interrupt::flag())
 }
 
+/// The refusal of a build without our own GPU engine.
+#[cfg(not(feature = "cuda"))]
+fn without_cuda() -> anyhow::Error {
+    let hint = "the default features have it: build without `--no-default-features`";
+    Hinted::new("`backend=cuda` is not in this build", hint).into()
+}
+
+/// The GPU as candle opens it, in builds that have candle's CUDA.
+fn candle_gpu() -> anyhow::Result<Device> {
+    if !candle_core::utils::cuda_is_available() {
+        let hint = "build it with `--no-default-features --features candle-cuda`, where CUDA's compiler `nvcc` is";
+        return Err(Hinted::new("`backend=candle-cuda` is not in this build", hint).into());
+    }
+    Device::new_cuda(0).context("opening the GPU for `backend=candle-cuda`")
+}
+
+fn tensors(
+    experiment: &Experiment,
+    config: Qwen3Config,
+    device: Device,
+    progress: &ProgressBar,
+) -> anyhow::Result<CandleTensors> {
+    let options = TensorOptions {
+        device,
+        dtype: DType::BF16,
+        num_blocks: experiment.scheduler.num_blocks as usize,
+        block_size: experiment.scheduler.block_size as usize,
+        sampled_vocab_size: sampled_tokens(experiment, &config)?,
+        stop_token_ids: stop_tokens(experiment)?,
+    };
+    CandleTensors::load(config, &load_format(experiment)?, options, interrupt::flag(), progress)
+        .with_context(|| format!("loading model `{}` onto the GPU with candle", experiment.model.name))
+}
+
+#[cfg(feature = "cuda")]
 fn on_gpu(experiment: &Experiment, config: Qwen3Config, progress: &ProgressBar) -> anyhow::Result<CudaExecutor> {
     let cuda_settings = experiment.backend.cuda.clone().unwrap_or_default();
     let scheduler = &experiment.scheduler;

@@ -2,7 +2,9 @@
 
 mod build;
 mod candle;
+mod candle_tensors;
 mod clock;
+#[cfg(feature = "cuda")]
 pub mod cuda;
 mod executor;
 mod operations;
@@ -13,6 +15,7 @@ pub mod telemetry;
 
 pub use build::{check, load, model_config};
 pub use candle::{CandleExecutor, CandleOptions};
+pub use candle_tensors::{CandleTensors, TensorOptions};
 pub use executor::{Engine, Executor, HostPhases, SampledToken, StepResult};
 pub use operations::{AttentionRow, AttentionSize, OperationGrid, OperationRow, Samples};
 pub use recorder::FileRecorder;

@@ -129,6 +129,12 @@ impl Qwen3Config {
         self.num_key_value_heads * self.head_dim
     }
 
+    /// Radians a position turns each pair of a head by.
+    pub(in crate::engine) fn inverse_frequencies(&self) -> Vec<f32> {
+        let head_dim = self.head_dim as f64;
+        (0..self.head_dim / 2).map(|pair| self.rope_theta.powf(-((2 * pair) as f64) / head_dim) as f32).collect()
+    }
+
     fn validate(&self) -> Result<(), ModelError> {
         // The bound keeps products of these sizes far from overflow.
         let sizes = [

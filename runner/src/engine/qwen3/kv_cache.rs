@@ -6,10 +6,16 @@ use rayon::prelude::*;
 use super::weights::check_memory;
 use super::{ModelError, Qwen3Config};
 
+/// How a cache is cut: `num_blocks` blocks, numbered from 0, of `block_size` tokens each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct Paging {
+    pub(in crate::engine) num_blocks: usize,
+    pub(in crate::engine) block_size: usize,
+}
+
 /// Paged keys and values of every layer, f32.
 pub struct KvCache {
-    block_size: usize,
-    num_blocks: usize,
+    paging: Paging,
     pub(super) layers: Vec<LayerCache>,
 }
 
@@ -37,17 +43,22 @@ impl KvCache {
         let new_layer =
             || LayerCache { keys: touched_zeros(values_per_layer), values: touched_zeros(values_per_layer) };
         let layers = (0..config.num_hidden_layers).map(|_| new_layer()).collect();
-        Ok(KvCache { block_size, num_blocks, layers })
+        Ok(KvCache { paging: Paging { num_blocks, block_size }, layers })
     }
 
     /// Tokens a block holds.
     pub fn block_size(&self) -> usize {
-        self.block_size
+        self.paging.block_size
     }
 
     /// Blocks there are; their numbers are `0 .. num_blocks`.
     pub fn num_blocks(&self) -> usize {
-        self.num_blocks
+        self.paging.num_blocks
+    }
+
+    /// How it is cut.
+    pub(super) fn paging(&self) -> Paging {
+        self.paging
     }
 }
 

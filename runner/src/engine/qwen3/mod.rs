@@ -17,8 +17,10 @@ use std::path::{Path, PathBuf};
 
 pub use config::Qwen3Config;
 pub use kv_cache::KvCache;
+pub(in crate::engine) use kv_cache::Paging;
 pub use model::Qwen3;
 pub use operation::{OpName, OpTimes};
+pub(in crate::engine) use packed::Packed;
 pub use packed::{LogitsWanted, SequenceShare};
 pub use timing::AttentionWork;
 pub use weights::LoadFormat;

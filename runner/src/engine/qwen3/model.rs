@@ -36,9 +36,7 @@ impl Qwen3 {
             true => embedding.clone(),
             false => source.matrix("lm_head.weight", vocab, hidden)?,
         };
-        let head_dim = config.head_dim as f64;
-        let frequency = |pair: usize| config.rope_theta.powf(-((2 * pair) as f64) / head_dim) as f32;
-        let inverse_frequencies = (0..config.head_dim / 2).map(frequency).collect();
+        let inverse_frequencies = config.inverse_frequencies();
         Ok(Qwen3 { head: Linear::new(head, None)?, config, embedding, layers, final_norm, inverse_frequencies })
     }
 
@@ -60,7 +58,7 @@ impl Qwen3 {
         logits: &mut Vec<f32>,
         times: &mut OpTimes,
     ) -> Result<(), ModelError> {
-        let batch = Packed::new(&self.config, &self.inverse_frequencies, shares, cache)?;
+        let batch = Packed::new(&self.config, &self.inverse_frequencies, shares, cache.paging())?;
         let mut act = Activations::new(&self.config, batch.tokens.len());
         times.time(OpName::Emb, || self.embed(&batch, &mut act.residual))?;
         for (layer, cache) in self.layers.iter().zip(&mut cache.layers) {

@@ -1,6 +1,7 @@
 //! A batch as the layers see it: the tokens of all shares in one row after the other, checked once.
 
-use super::{KvCache, ModelError, Qwen3Config};
+use super::kv_cache::Paging;
+use super::{ModelError, Qwen3Config};
 
 /// Which rows of logits a share gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,46 +29,46 @@ pub struct SequenceShare<'a> {
 
 /// One row of the batch.
 #[derive(Clone, Copy)]
-pub(super) struct PackedToken {
-    pub(super) id: u32,
+pub(in crate::engine) struct PackedToken {
+    pub(in crate::engine) id: u32,
     /// Index of its share.
-    pub(super) share: usize,
+    pub(in crate::engine) share: usize,
     /// Its place in its sequence, from 0.
-    pub(super) position: usize,
+    pub(in crate::engine) position: usize,
 }
 
 /// The rows of a batch, and what depends on their positions only.
-pub(super) struct Packed<'a> {
-    pub(super) tokens: Vec<PackedToken>,
-    pub(super) block_size: usize,
-    shares: &'a [SequenceShare<'a>],
+pub(in crate::engine) struct Packed<'a> {
+    pub(in crate::engine) tokens: Vec<PackedToken>,
+    pub(in crate::engine) block_size: usize,
+    pub(in crate::engine) shares: &'a [SequenceShare<'a>],
     /// Cosine and sine of every row's rotation, `[tokens, head_dim / 2]`.
-    cosines: Vec<f32>,
-    sines: Vec<f32>,
+    pub(in crate::engine) cosines: Vec<f32>,
+    pub(in crate::engine) sines: Vec<f32>,
     num_pairs: usize,
 }
 
 impl<'a> Packed<'a> {
-    pub(super) fn new(
+    pub(in crate::engine) fn new(
         config: &Qwen3Config,
         inverse_frequencies: &[f32],
         shares: &'a [SequenceShare<'a>],
-        cache: &KvCache,
+        paging: Paging,
     ) -> Result<Self, ModelError> {
         let mut tokens = Vec::new();
         for (index, share) in shares.iter().enumerate() {
-            share.check(config, cache)?;
+            share.check(config, paging)?;
             let rows = share.tokens.iter().zip(share.start..);
             tokens.extend(rows.map(|(&id, position)| PackedToken { id, share: index, position }));
         }
         let angles = tokens.iter().flat_map(|token| inverse_frequencies.iter().map(|f| token.position as f32 * f));
         let (sines, cosines) = angles.map(f32::sin_cos).unzip();
         let num_pairs = inverse_frequencies.len();
-        Ok(Packed { tokens, block_size: cache.block_size(), shares, cosines, sines, num_pairs })
+        Ok(Packed { tokens, block_size: paging.block_size, shares, cosines, sines, num_pairs })
     }
 
     /// Block and slot in it of one position of a share's sequence.
-    pub(super) fn place(&self, share: usize, position: usize) -> (usize, usize) {
+    pub(in crate::engine) fn place(&self, share: usize, position: usize) -> (usize, usize) {
         (self.shares[share].block_table[position / self.block_size] as usize, position % self.block_size)
     }
 
@@ -83,7 +84,7 @@ impl<'a> Packed<'a> {
     }
 
     /// Rows whose logits are wanted, in order.
-    pub(super) fn wanted_rows(&self) -> Vec<usize> {
+    pub(in crate::engine) fn wanted_rows(&self) -> Vec<usize> {
         let mut rows = Vec::new();
         let mut end = 0;
         for share in self.shares {
@@ -100,19 +101,19 @@ impl<'a> Packed<'a> {
 }
 
 impl SequenceShare<'_> {
-    fn check(&self, config: &Qwen3Config, cache: &KvCache) -> Result<(), ModelError> {
+    fn check(&self, config: &Qwen3Config, paging: Paging) -> Result<(), ModelError> {
         let end = self.start.saturating_add(self.tokens.len());
-        let capacity = self.block_table.len().saturating_mul(cache.block_size());
+        let capacity = self.block_table.len().saturating_mul(paging.block_size);
         let problem = if self.tokens.is_empty() {
             "a share without tokens".to_owned()
         } else if end > config.max_position_embeddings {
             format!("a sequence of {end} tokens, the model's longest is {}", config.max_position_embeddings)
         } else if end > capacity {
-            format!("a sequence of {end} tokens in {} blocks of {}", self.block_table.len(), cache.block_size())
+            format!("a sequence of {end} tokens in {} blocks of {}", self.block_table.len(), paging.block_size)
         } else if let Some(id) = self.tokens.iter().find(|id| **id as usize >= config.vocab_size) {
             format!("token {id}, the vocabulary ends at {}", config.vocab_size)
-        } else if let Some(block) = self.block_table.iter().find(|block| **block as usize >= cache.num_blocks()) {
-            format!("block {block}, the cache has {}", cache.num_blocks())
+        } else if let Some(block) = self.block_table.iter().find(|block| **block as usize >= paging.num_blocks) {
+            format!("block {block}, the cache has {}", paging.num_blocks)
         } else {
             return Ok(());
         };

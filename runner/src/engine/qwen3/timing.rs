@@ -96,7 +96,7 @@ impl Qwen3 {
             logits: LogitsWanted::None,
         });
         let shares: Vec<SequenceShare<'_>> = shares.collect();
-        let batch = Packed::new(&self.config, &self.inverse_frequencies, &shares, cache)?;
+        let batch = Packed::new(&self.config, &self.inverse_frequencies, &shares, cache.paging())?;
         let mut act = Activations::new(&self.config, batch.tokens.len());
         let mut times = OpTimes::on();
         if let (Some(layer), Some(cache)) = (self.layers.get(index), cache.layers.get_mut(index)) {

@@ -57,7 +57,7 @@ impl WeightSource {
     }
 
     /// A matrix of `[rows, columns]`, f32.
-    pub(super) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Tensor, ModelError> {
+    pub(in crate::engine) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Tensor, ModelError> {
         match self {
             WeightSource::Dummy { seed } => {
                 // Unit gain: a uniform value of this half width has variance 1 / columns.
@@ -97,7 +97,7 @@ impl WeightSource {
     }
 
     /// The weight of a norm, `length` values; all ones when random.
-    pub(super) fn norm(&self, name: &str, length: usize) -> Result<Vec<f32>, ModelError> {
+    pub(in crate::engine) fn norm(&self, name: &str, length: usize) -> Result<Vec<f32>, ModelError> {
         match self {
             WeightSource::Dummy { .. } => Ok(vec![1.0; length]),
             WeightSource::Files(shards) => Ok(shards.load(name, &[length])?.to_vec1()?),
@@ -105,7 +105,7 @@ impl WeightSource {
     }
 
     /// The biases `parts` (name, length) one after the other.
-    pub(super) fn bias(&self, parts: &[(String, usize)]) -> Result<Vec<f32>, ModelError> {
+    pub(in crate::engine) fn bias(&self, parts: &[(String, usize)]) -> Result<Vec<f32>, ModelError> {
         let mut all = Vec::new();
         for (name, length) in parts {
             match self {
