@@ -126,11 +126,11 @@ template <int GROUPS_LEFT> __device__ __forceinline__ void copy_async_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(GROUPS_LEFT) : "memory");
 }
 
-// 16 bytes of a weight: read once by the whole grid, so L1 is left to the activations. Volatile keeps the load
-// where it is written: before grid_dependency_wait().
+// 16 bytes of a weight: read once by the whole grid, so L1 is left to the activations. Not `.nc`: ptxas, which knows
+// no volatile, takes a read-only load past grid_dependency_wait(), and leaves this one before it.
 __device__ __forceinline__ uint4 load_once(const void* global) {
     uint4 value;
-    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
                  : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
                  : "l"(global));
     return value;
