@@ -12,9 +12,10 @@ use super::error::GpuError;
 use crate::engine::qwen3::Qwen3Config;
 
 /// All kernels are one source: they share their first part, and NVRTC then needs no folder to include from.
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     include_str!("kernels/prelude.cu"),
     include_str!("kernels/elementwise.cu"),
+    include_str!("kernels/decode_merge.cu"),
     include_str!("kernels/decode_attention.cu"),
     include_str!("kernels/prefill_attention.cu"),
     include_str!("kernels/skinny.cu"),

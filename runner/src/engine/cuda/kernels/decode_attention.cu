@@ -106,37 +106,6 @@ __device__ __forceinline__ void absorb_values(HeadPair& heads, const float proba
     }
 }
 
-// Several softmaxes over disjoint keys as one: the value is not yet divided by the sum.
-struct Merged {
-    float max, sum;
-    float4 value;
-};
-
-__device__ __forceinline__ Merged merge(const float2* max_sum, const float* values, int count, int max_sum_stride,
-                                        int values_stride) {
-    Merged merged = {MASKED, 0.0f, make_float4(0.0f, 0.0f, 0.0f, 0.0f)};
-#pragma unroll 4
-    for (int i = 0; i < count; i++) merged.max = fmaxf(merged.max, max_sum[i * max_sum_stride].x);
-#pragma unroll 4
-    for (int i = 0; i < count; i++) {
-        const float2 part = max_sum[i * max_sum_stride];
-        const float4 value = *reinterpret_cast<const float4*>(values + i * values_stride);
-        const float weight = exp2f(part.x - merged.max);
-        merged.sum += part.y * weight;
-        merged.value.x += value.x * weight;
-        merged.value.y += value.y * weight;
-        merged.value.z += value.z * weight;
-        merged.value.w += value.w * weight;
-    }
-    return merged;
-}
-
-__device__ __forceinline__ void store_quotient(bf16* out, const Merged& merged) {
-    const float scale = 1.0f / merged.sum;
-    *reinterpret_cast<uint2*>(out) = make_uint2(pack_bf16(merged.value.x * scale, merged.value.y * scale),
-                                                pack_bf16(merged.value.z * scale, merged.value.w * scale));
-}
-
 // The block's parts of a softmax: one of each warp, and one of the new token in the split that has it.
 struct Parts {
     static constexpr int NEW_TOKEN = DECODE_WARPS, ROW_STRIDE = HEAD_DIM + 4;  // 4: fewer bank conflicts
@@ -178,25 +147,27 @@ struct Parts {
         score = warp_sum(score);
         if (threadIdx.x % 32 == 0) max_sum[NEW_TOKEN][head] = make_float2(score * SCORE_SCALE, 1.0f);
     }
+
+    __device__ __forceinline__ void put(int part, int head, int dimension, const Merged& merged) {
+        *reinterpret_cast<float4*>(&outputs[part][head][dimension]) = merged.value;
+        if (dimension == 0) max_sum[part][head] = make_float2(merged.max, merged.sum);
+    }
+
+    __device__ __forceinline__ Merged merged(int count, int head, int dimension) const {
+        return merge<DECODE_WARPS + 1>(&max_sum[0][head], &outputs[0][head][dimension], count, GROUP,
+                                       GROUP * ROW_STRIDE);
+    }
 };
 
-// Whether this block is the last of `splits` to arrive; it may then read what all wrote before they arrived: one
-// fence puts those writes before the arrival, the other the reads after it (and drops what L1 still holds).
-__device__ __forceinline__ bool is_last_arrival(bool& is_last, unsigned* counter, int splits) {
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) is_last = atomicInc(counter, splits - 1) == static_cast<unsigned>(splits - 1);
-    __syncthreads();
-    if (is_last) __threadfence();
-    return is_last;
-}
-
+// Before the wait it reads the step's words and cached keys and values. No kernel of the step writes them before
+// this one: words are copied before the first kernel, which starts when the copy is complete, and cached tokens are
+// of earlier steps, complete before that copy; this step's own token does not go through the cache.
 extern "C" __global__ void __launch_bounds__(DECODE_WARPS * 32, 3)
     decode_attention(const bf16* qkv, const bf16* q_norm, const bf16* k_norm, const int* positions,
                      const int* slots, const int* table_start, const int* block_ids, const float2* rope,
                      bf16* k_cache, bf16* v_cache, float* partial, float2* partial_ml, unsigned* counters,
                      bf16* out, int splits) {
-    constexpr int OUTPUTS = GROUP * HEAD_DIM;
+    constexpr int THREADS = DECODE_WARPS * 32, OUTPUTS = GROUP * HEAD_DIM, CHUNKS = OUTPUTS / 4;
     __shared__ __align__(16) bf16 new_heads[GROUP + 1][HEAD_DIM];  // the queries, then the new key
     __shared__ Parts parts;
     __shared__ bool is_last;
@@ -207,22 +178,26 @@ extern "C" __global__ void __launch_bounds__(DECODE_WARPS * 32, 3)
         prefetch_l2(q_norm + thread * 64);
         prefetch_l2(k_norm + thread * 64);
     }
-    grid_dependency_wait();
     const int kv_head = blockIdx.x, sequence = blockIdx.y, split = blockIdx.z;
-    bf16* out_heads = out + (static_cast<size_t>(sequence) * NUM_KV_HEADS + kv_head) * OUTPUTS;
     const int slot = load_now(slots + sequence), position = load_now(positions + sequence);
     const int* blocks = block_ids + load_now(table_start + sequence);
-    if (slot < 0) {  // a padding row
+    bf16* out_heads = out + (static_cast<size_t>(sequence) * NUM_KV_HEADS + kv_head) * OUTPUTS;
+
+    // Every warp of a block gets a tile before another block does: a short sequence has fewer `active` splits.
+    const int tiles = (position + TILE_KEYS - 1) / TILE_KEYS;  // cached ones; the new token is a part of its own
+    const int tiles_per_split = max((tiles + splits - 1) / splits, DECODE_WARPS);
+    const int active = max((tiles + tiles_per_split - 1) / tiles_per_split, 1);
+    if (slot < 0 || split >= active) {
+        grid_dependency_wait();
 #pragma unroll 1
-        for (int i = thread * 4; i < OUTPUTS && split == 0; i += DECODE_WARPS * 32 * 4) {
-            *reinterpret_cast<uint2*>(out_heads + i) = make_uint2(0, 0);
+        for (int i = thread; i < CHUNKS && slot < 0 && split == 0; i += THREADS) {  // a padding row
+            reinterpret_cast<uint2*>(out_heads)[i] = make_uint2(0, 0);
         }
         return;
     }
-    const int tiles = position / TILE_KEYS + 1, tiles_per_split = (tiles + splits - 1) / splits;
-    const int begin = split * tiles_per_split * TILE_KEYS, end = begin + tiles_per_split * TILE_KEYS;
-    const int cached_end = min(end, position);
-    const bool has_new_token = begin <= position && position < end;
+    const int begin = split * tiles_per_split * TILE_KEYS;
+    const int end = min(begin + tiles_per_split * TILE_KEYS, position);
+    const bool has_new_token = split == active - 1;
 
     // Lanes past the last cached key stay on it: no stray reads, and a finite value for the probability 0 to meet.
     const auto row_of_lane = [&](int first) {
@@ -233,10 +208,12 @@ extern "C" __global__ void __launch_bounds__(DECODE_WARPS * 32, 3)
     int row = row_of_lane(first);
     KeyTile keys;
     ValueTile values;
-    if (first < cached_end) {
+    if (first < end) {
         load_keys(keys, k_cache, row);
         load_values(values, v_cache, row);
     }
+
+    grid_dependency_wait();
 
     // While those arrive, the heads of this token.
     const bf16* qkv_row = qkv + static_cast<size_t>(sequence) * QKV_WIDTH;
@@ -272,14 +249,14 @@ extern "C" __global__ void __launch_bounds__(DECODE_WARPS * 32, 3)
 
     HeadPair heads = {{MASKED, MASKED}, {0.0f, 0.0f}, {}};
 #pragma unroll 1
-    for (; first < cached_end; first += stride) {
-        const bool has_next = first + stride < cached_end;
+    for (; first < end; first += stride) {
+        const bool has_next = first + stride < end;
         row = row_of_lane(first + stride);
         float scores[4];
         score_tile(scores, keys, query);
         if (has_next) load_keys(keys, k_cache, row);
-        if (first + g >= cached_end) scores[0] = scores[1] = MASKED;
-        if (first + g + 8 >= cached_end) scores[2] = scores[3] = MASKED;
+        if (first + g >= end) scores[0] = scores[1] = MASKED;
+        if (first + g + 8 >= end) scores[2] = scores[3] = MASKED;
         absorb_scores(heads, scores);
         absorb_values(heads, scores, values);
         if (has_next) load_values(values, v_cache, row);
@@ -292,22 +269,32 @@ extern "C" __global__ void __launch_bounds__(DECODE_WARPS * 32, 3)
     float* group_partial = partial + group * splits * OUTPUTS;
     float2* group_max_sum = partial_ml + group * splits * GROUP;
 #pragma unroll 1
-    for (int i = thread * 4; i < OUTPUTS; i += DECODE_WARPS * 32 * 4) {
+    for (int i = thread * 4; i < OUTPUTS; i += THREADS * 4) {
         const int head = i / HEAD_DIM, dimension = i % HEAD_DIM;
-        const Merged merged = merge(&parts.max_sum[0][head], &parts.outputs[0][head][dimension],
-                                    DECODE_WARPS + has_new_token, GROUP, GROUP * Parts::ROW_STRIDE);
-        if (splits == 1) {
+        const Merged merged = parts.merged(DECODE_WARPS + has_new_token, head, dimension);
+        if (active == 1) {
             store_quotient(out_heads + i, merged);
         } else {
             *reinterpret_cast<float4*>(group_partial + split * OUTPUTS + i) = merged.value;
             if (dimension == 0) group_max_sum[split * GROUP + head] = make_float2(merged.max, merged.sum);
         }
     }
-    if (splits == 1 || !is_last_arrival(is_last, counters + group, splits)) return;
+    if (active == 1 || !is_last_arrival(is_last, counters + group, active)) return;
+
+    // Every thread merges: where heads are few, a share of the splits, and then the shares.
+    constexpr int FITTING = THREADS / CHUNKS;
+    constexpr int SHARES = FITTING < 1 ? 1 : FITTING > DECODE_WARPS ? DECODE_WARPS : FITTING;
 #pragma unroll 1
-    for (int i = thread * 4; i < OUTPUTS; i += DECODE_WARPS * 32 * 4) {
-        store_quotient(out_heads + i,
-                       merge(group_max_sum + i / HEAD_DIM, group_partial + i, splits, GROUP, OUTPUTS));
+    for (int i = thread; i < SHARES * CHUNKS; i += THREADS) {
+        const int share = i / CHUNKS, at = i % CHUNKS * 4, head = at / HEAD_DIM;
+        parts.put(share, head, at % HEAD_DIM,
+                  merge<16>(group_max_sum + share * GROUP + head, group_partial + share * OUTPUTS + at,
+                            (active - share + SHARES - 1) / SHARES, SHARES * GROUP, SHARES * OUTPUTS));
+    }
+    __syncthreads();
+#pragma unroll 1
+    for (int i = thread * 4; i < OUTPUTS; i += THREADS * 4) {
+        store_quotient(out_heads + i, parts.merged(SHARES, i / HEAD_DIM, i % HEAD_DIM));
     }
 }
 EXPORT(decode_attention)

@@ -64,6 +64,8 @@ template <int GROUPS_LEFT> __device__ __forceinline__ void copy_async_wait() {}
 
 __device__ __forceinline__ uint4 load_once(const void* global) { return *static_cast<const uint4*>(global); }
 
+__device__ __forceinline__ int load_now(const int* global) { return *global; }
+
 __device__ __forceinline__ void prefetch_l2(const void*) {}
 
 #else
@@ -126,13 +128,21 @@ template <int GROUPS_LEFT> __device__ __forceinline__ void copy_async_wait() {
     asm volatile("cp.async.wait_group %0;" ::"n"(GROUPS_LEFT) : "memory");
 }
 
-// 16 bytes of a weight: read once by the whole grid, so L1 is left to the activations. Volatile keeps the load
-// where it is written: before grid_dependency_wait().
+// 16 bytes of a weight: read once by the whole grid, so L1 is left to the activations. Not `.nc`: ptxas, which knows
+// no volatile, takes a read-only load past grid_dependency_wait(), and leaves this one before it.
 __device__ __forceinline__ uint4 load_once(const void* global) {
     uint4 value;
-    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+    asm volatile("ld.global.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
                  : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
                  : "l"(global));
+    return value;
+}
+
+// A word of the step's, issued where it is written: ptxas moves a weak load past a branch that only needs another
+// one, and the two are waited for one after the other. L1 serves this scope: every warp of a block reads the word.
+__device__ __forceinline__ int load_now(const int* global) {
+    int value;
+    asm volatile("ld.relaxed.cta.global.b32 %0, [%1];" : "=r"(value) : "l"(global));
     return value;
 }
 
@@ -155,10 +165,6 @@ __device__ __forceinline__ void grid_dependency_wait() {
     asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
-
-// Issued where it is written: the compiler would move a plain load past a branch that only needs another one, and
-// the two would be waited for one after the other.
-__device__ __forceinline__ int load_now(const int* global) { return *static_cast<const volatile int*>(global); }
 
 __device__ __forceinline__ float low_bf16(unsigned pair) { return __uint_as_float(pair << 16); }
 
