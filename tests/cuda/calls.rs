@@ -1,5 +1,8 @@
 //! What the CUDA engine asks of the driver: counted by the emulated GPU.
 
+use std::path::Path;
+use std::process::Command;
+
 use fidelio::engine::Executor;
 use fidelio::engine::cuda::CudaOptions;
 use fidelio_shared::serving::{Batch, BatchItem};
@@ -134,4 +137,13 @@ fn an_engine_that_does_not_fit_says_what_to_lower() {
     let error = shape.try_gpu(CudaOptions { num_blocks: Some(40_000_000), ..shape.options() }).err().unwrap();
     let message = format!("{error:#}");
     assert!(message.contains("out of memory") && message.contains("the KV blocks"), "{message}");
+}
+
+#[test]
+fn the_emulated_gpu_passes_its_own_tests() {
+    let Some(folder) = folder() else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/emulated_gpu/build.sh");
+    let ran = Command::new("bash").arg(script).arg(folder).arg("--test").output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{said}");
 }
