@@ -60,6 +60,7 @@ fn the_whole_job_runs_on_the_gpu_with_one_number_of_blocks() {
     let (real, simulated) = (meta("real_runs"), meta("sim_runs"));
     assert_eq!(real["hardware"]["name"], "Emulated GPU");
     assert_eq!(real["backend"], "cuda");
+    assert!(real["results"]["telemetry"]["samples"].as_array().is_some_and(|samples| samples.len() >= 2), "{real:#}");
     let blocks = |run: &Value| run["params"]["scheduler"]["num_blocks"].as_u64().unwrap();
     assert!(blocks(&real) > 100, "sized from memory: {}", blocks(&real));
     assert_eq!(blocks(&real), blocks(&simulated));
@@ -76,6 +77,26 @@ fn a_model_that_does_not_fit_ends_with_what_to_lower() {
         .collect();
     let ran = on_gpu(&scratch, libraries, 300 << 20, &args);
     ran.refused(&["the GPU is out of memory", "the KV blocks need", "are free", "hint: lower scheduler.num_blocks"]);
+}
+
+#[test]
+fn a_profile_of_other_settings_is_used_with_a_warning() {
+    let Some(libraries) = folder() else { return };
+    let scratch = Scratch::new("cuda-otherwise");
+    let settings = settings();
+    let run = |verb: &str, extra: &[&str]| {
+        let args: Vec<&str> = [verb, "qwen3-0.6b-gpu"]
+            .into_iter()
+            .chain(settings.iter().map(String::as_str))
+            .chain(extra.iter().copied())
+            .collect();
+        on_gpu(&scratch, libraries, 700 << 20, &args).expect(0)
+    };
+    run("profile", &["backend.cuda.graphs=false"]);
+    let warned = run("simulate", &[]).stderr;
+    assert!(warned.contains("warning: the profile was measured with `backend.cuda`"), "{warned}");
+    let same = run("simulate", &["backend.cuda.graphs=false"]).stderr;
+    assert!(!same.contains("warning"), "{same}");
 }
 
 #[test]

@@ -57,6 +57,10 @@ static int attribute(int which) {
         return 1500000;
     case 16: // multiprocessors
         return 4;
+    case 33: // bus, device and domain on PCI: where NVML finds it
+    case 34:
+    case 50:
+        return 0;
     case 18: // integrated
     case 32: // ECC
         return 0;

@@ -106,6 +106,13 @@ API int nvmlDeviceGetHandleByUUID(const char* uuid, void** device) {
     return NVML_SUCCESS;
 }
 
+// The place on PCI that the driver tells of.
+API int nvmlDeviceGetHandleByPciBusId_v2(const char* place, void** device) {
+    if (!place || strcmp(place, "00000000:00:00.0")) return NVML_NOT_FOUND;
+    *device = &the_device;
+    return NVML_SUCCESS;
+}
+
 API int nvmlDeviceGetName(void* device, char* name, unsigned size) { return answer(device, name, size, NAME); }
 
 API int nvmlDeviceGetUUID(void* device, char* uuid, unsigned size) { return answer(device, uuid, size, UUID_TEXT); }

@@ -65,7 +65,10 @@ fn gpu() -> [Finding; 4] {
         (Err(missing), false) => Err(format!("{}, {DISABLED}; {}", missing.problem, missing.hint)),
     };
     let device = match device {
-        Ok(device) => Ok(device_words(&device)),
+        Ok(device) => match cuda::usable(&device) {
+            Ok(()) => Ok(device_words(&device)),
+            Err(refused) => Err(format!("{}, {DISABLED}; {}", refused.problem, refused.hint)),
+        },
         Err(refused) if has_driver => Err(format!("{}, {DISABLED}; {}", refused.problem, refused.hint)),
         Err(_) => Err(format!("no driver tells of one, {DISABLED}")),
     };
@@ -86,9 +89,8 @@ fn gpu() -> [Finding; 4] {
 fn device_words(device: &cuda::CudaDevice) -> String {
     let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
     let (major, minor) = device.compute_capability;
-    let old = if (major, minor) < (8, 0) { "; `backend=cuda` is disabled: it needs 8.0" } else { "" };
     format!(
-        "{}, compute capability {major}.{minor}, {:.1} GiB of memory, {:.1} free{old}",
+        "{}, compute capability {major}.{minor}, {:.1} GiB of memory, {:.1} free",
         device.name,
         gib(device.memory_bytes),
         gib(device.free_bytes)

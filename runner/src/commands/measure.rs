@@ -165,6 +165,7 @@ fn results(counts: &ServeCounts, telemetry: Option<anyhow::Result<Vec<DeviceSamp
             results.insert("telemetry".to_owned(), telemetry::saved(&samples));
         }
         Some(Err(error)) => {
+            warnings.push("clocks and other processes were not watched: the device could not be asked".to_owned());
             results.insert("telemetry".to_owned(), json!(format!("not recorded: {error:#}")));
         }
     }

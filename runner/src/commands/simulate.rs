@@ -38,6 +38,10 @@ pub fn simulate(
     check_workload(experiment, &workload)?;
     let loaded = latency::load(experiment, profile).context("loading the latency model")?;
     let experiment = &Experiment { scheduler: counted_blocks(experiment, &loaded)?, ..experiment.clone() };
+    let otherwise = measured_otherwise(experiment, &loaded);
+    if let Some(warning) = &otherwise {
+        context.talk.note(format!("warning: {warning}"));
+    }
     let id = Kind::SimRun.id(&json!({
         "workload": workload.sha256(),
         "profile": loaded.sha256,
@@ -68,6 +72,9 @@ pub fn simulate(
     recorder.finish(&staging)?;
     run.results = results;
     run.results.extend(loaded.report);
+    if let Some(warning) = &otherwise {
+        run.results.insert("warnings".to_owned(), json!([warning]));
+    }
     run.results.insert("sha256".to_owned(), json!(staging.hash()?));
     run.ended_at = Some(meta::now());
     measure::save_run(staging, &run)
@@ -95,6 +102,21 @@ fn counted_blocks(experiment: &Experiment, loaded: &LoadedModel) -> anyhow::Resu
         }
     }
     Ok(scheduler)
+}
+
+/// What a profile was measured with, where it is not what the experiment says: its times are then of another engine.
+fn measured_otherwise(experiment: &Experiment, loaded: &LoadedModel) -> Option<String> {
+    let params = experiment.params();
+    let measured = loaded.measured.as_ref()?.params.get("backend")?;
+    let said = params.get("backend")?;
+    let differs = |key: &str| measured.get(key) != said.get(key);
+    let shown = |backend: &Value, key: &str| backend.get(key).map_or_else(|| "nothing".to_owned(), Value::to_string);
+    let key = ["kind", "cuda"].into_iter().find(|key| differs(key))?;
+    Some(format!(
+        "the profile was measured with `backend.{key}` {}, the experiment has {}; `fidelio profile` measures a new one",
+        shown(measured, key),
+        shown(said, key)
+    ))
 }
 
 /// Where the experiment's profile is, when its latency model has one and nobody named it.

@@ -67,6 +67,11 @@ pub fn load(experiment: &Experiment, progress: &ProgressBar) -> anyhow::Result<B
 /// What is missing, with what to do about it.
 pub fn check(experiment: &Experiment) -> anyhow::Result<()> {
     match experiment.backend.kind {
+        BackendKind::CandleCpu if experiment.hardware.name == "this-gpu" => Err(Hinted::new(
+            "`hardware=this-gpu` with a backend of the processor would file its times as the GPU's",
+            "say `hardware=this-machine`, or `backend=cuda`",
+        )
+        .into()),
         BackendKind::CandleCpu => Ok(()),
         #[cfg(feature = "cuda")]
         BackendKind::Cuda => cuda::require().map(drop).context(CUDA_UNAVAILABLE),

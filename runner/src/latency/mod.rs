@@ -104,7 +104,12 @@ pub fn load(experiment: &Experiment, profile: Option<&Path>) -> anyhow::Result<L
 
 /// The metadata of a profile of ours, which must be of this experiment's LLM.
 fn profile_meta(experiment: &Experiment, dir: &Path) -> anyhow::Result<Option<RunMeta>> {
-    let mut folder = DirFolder::open_dir(dir)?;
+    let mut folder = DirFolder::open_dir(dir).map_err(|error| match error.hint {
+        Some(_) => error,
+        None => {
+            error.with_hint("`fidelio profile` measures one; `--profile` names another; `latency=roofline` needs none")
+        }
+    })?;
     let Some(bytes) = read_document(&mut folder, "run_meta.json")? else { return Ok(None) };
     let file = format!("{}/run_meta.json", folder.name());
     let meta = RunMeta::read(&file, &bytes)?;

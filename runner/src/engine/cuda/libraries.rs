@@ -125,6 +125,15 @@ pub fn require() -> Result<CudaDevice, CudaUnavailable> {
     if !unsafe { cublaslt::sys::is_culib_present() } {
         return Err(CudaUnavailable::new("`libcublasLt.so` could not be loaded", hint("nvidia-cublas")));
     }
+    usable(&device)?;
+    Ok(device)
+}
+
+/// The engine can use this device with this driver.
+///
+/// # Errors
+/// A driver that is too old, or a device that is.
+pub fn usable(device: &CudaDevice) -> Result<(), CudaUnavailable> {
     if device.driver_cuda_version < OLDEST_DRIVER {
         let version = |number: i32| format!("{}.{}", number / 1000, number % 1000 / 10);
         return Err(CudaUnavailable::new(
@@ -146,7 +155,7 @@ pub fn require() -> Result<CudaDevice, CudaUnavailable> {
             "use an Ampere or newer device, or `backend=candle-cpu`",
         ));
     }
-    Ok(device)
+    Ok(())
 }
 
 /// The compiler alone is here, for checking kernels on a machine without a device.

@@ -25,7 +25,7 @@ pub use compile::{Compiled, KernelShape, compile, kernel_cache};
 pub use error::GpuError;
 pub use executor::{CudaExecutor, CudaOptions};
 pub use libraries::{
-    CudaDevice, CudaUnavailable, LIBRARIES_VARIABLE, add_library_folder, device, has_compiler, require,
+    CudaDevice, CudaUnavailable, LIBRARIES_VARIABLE, add_library_folder, device, has_compiler, require, usable,
 };
 pub use model::Path;
 pub use presence::{has_driver, has_matrix_library};
