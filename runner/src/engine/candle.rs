@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, ensure};
 use fidelio_shared::serving::{Batch, RequestId, SchedulerConfig};
 use fidelio_shared::time::Nanos;
 use rayon::prelude::*;
@@ -15,7 +15,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde_json::{Value, json};
 
 use super::clock::{RunClock, since};
-use super::executor::{Engine, Executor, SampledToken, StepResult};
+use super::executor::{Engine, Executor, StepResult};
 use super::operations::{AttentionRow, OperationRow};
 use super::qwen3::{KvCache, LogitsWanted, OpTimes, Qwen3, SequenceShare};
 use super::sequences::Sequences;
@@ -143,16 +143,8 @@ impl Executor for CandleExecutor {
     fn execute(&mut self, batch: &Batch) -> anyhow::Result<StepResult> {
         self.sequences.place(batch)?;
         let device = self.compute(batch).with_context(|| format!("computing batch {}", batch.id))?;
-        let mut result = StepResult { device, ..StepResult::default() };
-        let emitting = batch.items.iter().filter(|item| item.emits_token);
-        for (item, token_id) in emitting.zip(self.sample()) {
-            let request_id = item.request_id;
-            let token_id = token_id.ok_or_else(|| anyhow!("the logits of request {request_id} are not numbers"))?;
-            self.sequences.append(item, token_id);
-            let is_stop = self.stop_token_ids.contains(&token_id);
-            result.tokens.push(SampledToken { request_id, token_id, is_stop });
-        }
-        Ok(result)
+        let tokens = self.sequences.take(batch, self.sample(), &self.stop_token_ids)?;
+        Ok(StepResult { tokens, device, ..StepResult::default() })
     }
 
     fn release(&mut self, request_id: RequestId) {

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use anyhow::{anyhow, bail, ensure};
 use fidelio_shared::serving::{Batch, BatchItem, RequestId};
 
+use super::executor::SampledToken;
+
 /// Tokens and physical KV blocks of every sequence.
 pub(super) struct Sequences {
     block_size: usize,
@@ -52,8 +54,28 @@ impl Sequences {
         self.tables.get(&request_id).map_or(&[], Vec::as_slice)
     }
 
-    /// Remembers that `token_id` follows the item's last token.
-    pub(super) fn append(&mut self, item: &BatchItem, token_id: u32) {
+    /// Takes what was sampled for the items that emit a token, in item order: each is remembered as its sequence's
+    /// next token, and ends it where it is one of `stop_token_ids`.
+    pub(super) fn take(
+        &mut self,
+        batch: &Batch,
+        sampled: impl IntoIterator<Item = Option<u32>>,
+        stop_token_ids: &[u32],
+    ) -> anyhow::Result<Vec<SampledToken>> {
+        let emitting = batch.items.iter().filter(|item| item.emits_token);
+        emitting
+            .zip(sampled)
+            .map(|(item, token_id)| {
+                let request_id = item.request_id;
+                let not_numbers = || anyhow!("the logits of request {request_id} are not numbers");
+                let token_id = token_id.ok_or_else(not_numbers)?;
+                self.append(item, token_id);
+                Ok(SampledToken { request_id, token_id, is_stop: stop_token_ids.contains(&token_id) })
+            })
+            .collect()
+    }
+
+    fn append(&mut self, item: &BatchItem, token_id: u32) {
         let end = item.start as usize + item.num_tokens as usize;
         if let Some(tokens) = self.tokens.get_mut(&item.request_id) {
             if tokens.len() <= end {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, ensure};
 use candle_core::{DType, Device, Tensor};
 use fidelio_shared::serving::{Batch, RequestId, SchedulerConfig};
 use fidelio_shared::time::Nanos;
@@ -16,7 +16,7 @@ use super::cache::TensorCache;
 use super::model::{TensorModel, best_tokens};
 use super::weights::Loader;
 use crate::engine::clock::{RunClock, since};
-use crate::engine::executor::{Engine, Executor, HostPhases, SampledToken, StepResult};
+use crate::engine::executor::{Engine, Executor, HostPhases, StepResult};
 use crate::engine::operations::{AttentionRow, OperationRow};
 use crate::engine::qwen3::{
     LoadFormat, LogitsWanted, ModelError, Packed, Paging, Qwen3Config, SequenceShare, WeightSource,
@@ -167,13 +167,7 @@ impl Executor for CandleTensors {
             Some(logits) => best_tokens(logits, self.sampled_vocab_size).context("choosing tokens")?,
             None => Vec::new(),
         };
-        let mut tokens = Vec::with_capacity(best.len());
-        for (item, token_id) in batch.items.iter().filter(|item| item.emits_token).zip(best) {
-            let request_id = item.request_id;
-            let token_id = token_id.ok_or_else(|| anyhow!("the logits of request {request_id} are not numbers"))?;
-            self.sequences.append(item, token_id);
-            tokens.push(SampledToken { request_id, token_id, is_stop: self.stop_token_ids.contains(&token_id) });
-        }
+        let tokens = self.sequences.take(batch, best, &self.stop_token_ids)?;
         phases.sample = since(start);
         Ok(StepResult { tokens, device, phases: Some(phases) })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use fidelio_shared::serving::{Batch, RequestId, SchedulerConfig};
 use fidelio_shared::time::Nanos;
 use indicatif::ProgressBar;
@@ -22,7 +22,7 @@ use super::operations::operations;
 use super::step::{Share, StepShape, pack};
 use super::telemetry::NvmlSampler;
 use crate::engine::clock::{RunClock, since};
-use crate::engine::executor::{Engine, Executor, HostPhases, SampledToken, StepResult};
+use crate::engine::executor::{Engine, Executor, HostPhases, StepResult};
 use crate::engine::operations::{AttentionRow, OperationGrid, OperationRow};
 use crate::engine::qwen3::{LoadFormat, Qwen3Config};
 use crate::engine::sequences::Sequences;
@@ -252,15 +252,8 @@ impl Executor for CudaExecutor {
         let computed = self.compute(batch, started).with_context(|| format!("computing batch {}", batch.id))?;
         let (num_rows, device, mut phases) = computed;
         let sampling = Instant::now();
-        let mut tokens = Vec::with_capacity(num_rows);
-        let emitting = batch.items.iter().filter(|item| item.emits_token);
-        for (item, key) in emitting.zip(&self.best.as_slice()[..num_rows]) {
-            let request_id = item.request_id;
-            let token_id =
-                token_of(*key).ok_or_else(|| anyhow!("the logits of request {request_id} are not numbers"))?;
-            self.sequences.append(item, token_id);
-            tokens.push(SampledToken { request_id, token_id, is_stop: self.stop_token_ids.contains(&token_id) });
-        }
+        let sampled = self.best.as_slice()[..num_rows].iter().map(|key| token_of(*key));
+        let tokens = self.sequences.take(batch, sampled, &self.stop_token_ids)?;
         phases.sample = since(sampling);
         Ok(StepResult { tokens, device, phases: Some(phases) })
     }
