@@ -78,9 +78,7 @@ pub fn add_library_folder(folder: PathBuf) {
 /// # Errors
 /// No driver, a driver that refuses, or no device.
 pub fn device() -> Result<CudaDevice, CudaUnavailable> {
-    open_libraries();
-    // SAFETY: opens the library and closes it again.
-    if !unsafe { sys::is_culib_present() } {
+    if !has_driver() {
         return Err(CudaUnavailable::new(
             "the NVIDIA driver's library `libcuda.so.1` could not be loaded",
             format!("install NVIDIA's driver, or name the library's folder in {LIBRARIES_VARIABLE}"),
@@ -114,15 +112,13 @@ pub fn require() -> Result<CudaDevice, CudaUnavailable> {
              {LIBRARIES_VARIABLE} unless they are in a usual place"
         )
     };
-    // SAFETY: each opens a library and closes it again.
-    if !unsafe { nvrtc::sys::is_culib_present() } {
+    if !has_compiler() {
         return Err(CudaUnavailable::new(
             "the CUDA run-time compiler `libnvrtc.so` could not be loaded",
             hint("nvidia-cuda-nvrtc"),
         ));
     }
-    // SAFETY: as above.
-    if !unsafe { cublaslt::sys::is_culib_present() } {
+    if !has_matrix_library() {
         return Err(CudaUnavailable::new("`libcublasLt.so` could not be loaded", hint("nvidia-cublas")));
     }
     usable(&device)?;
@@ -158,7 +154,21 @@ pub fn usable(device: &CudaDevice) -> Result<(), CudaUnavailable> {
     Ok(())
 }
 
-/// The compiler alone is here, for checking kernels on a machine without a device.
+/// The driver's library is here.
+pub fn has_driver() -> bool {
+    open_libraries();
+    // SAFETY: opens the library and closes it again.
+    unsafe { sys::is_culib_present() }
+}
+
+/// The matrix library is here.
+pub fn has_matrix_library() -> bool {
+    open_libraries();
+    // SAFETY: opens the library and closes it again.
+    unsafe { cublaslt::sys::is_culib_present() }
+}
+
+/// The compiler is here: enough for checking kernels on a machine without a device.
 pub fn has_compiler() -> bool {
     open_libraries();
     // SAFETY: opens the library and closes it again.

@@ -14,7 +14,6 @@ mod libraries;
 mod memory;
 mod model;
 mod operations;
-mod presence;
 mod products;
 mod step;
 mod telemetry;
@@ -25,9 +24,9 @@ pub use compile::{Compiled, KernelShape, compile, kernel_cache};
 pub use error::GpuError;
 pub use executor::{CudaExecutor, CudaOptions};
 pub use libraries::{
-    CudaDevice, CudaUnavailable, LIBRARIES_VARIABLE, add_library_folder, device, has_compiler, require, usable,
+    CudaDevice, CudaUnavailable, LIBRARIES_VARIABLE, add_library_folder, device, has_compiler, has_driver,
+    has_matrix_library, require, usable,
 };
 pub use model::Path;
-pub use presence::{has_driver, has_matrix_library};
 pub use step::StepShape;
 pub use telemetry::NvmlSampler;

@@ -120,7 +120,7 @@ pub(super) fn pack(
             "a step of {exact:?} with {num_blocks} blocks does not fit into {shape:?}"
         )));
     }
-    let mut writer = Writer { words: &mut words[..used], shape, layout, block_size };
+    let mut writer = Writer { words: &mut words[..used], layout, block_size };
     writer.clear();
     let (mut decode_row, mut prefill_row) = (0, shape.decode_rows);
     let (mut table_start, mut logit_row) = (0, 0);
@@ -157,7 +157,6 @@ fn tiles_of(share: &Share<'_>, first_row: usize, table_start: usize) -> impl Ite
 
 struct Writer<'a> {
     words: &'a mut [i32],
-    shape: StepShape,
     layout: Layout,
     block_size: usize,
 }
@@ -165,11 +164,10 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Padding everywhere: token 0 at position 0 without a place, no tile, no wanted row.
     fn clear(&mut self) {
-        let Layout { slots, logit_rows, table_starts, .. } = self.layout;
+        let Layout { slots, table_starts, .. } = self.layout;
         self.words[..slots].fill(0);
         self.words[slots..table_starts].fill(-1);
         self.words[table_starts..].fill(0);
-        debug_assert_eq!(logit_rows, slots + self.shape.rows());
     }
 
     /// The rows of one share from `first` on, and its blocks.
