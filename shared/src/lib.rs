@@ -17,6 +17,7 @@ pub mod charts;
 pub mod compare;
 pub mod latency;
 pub mod metrics;
+mod random;
 pub mod report;
 pub mod schema;
 pub mod serving;

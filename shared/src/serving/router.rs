@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::random::Stream;
 use crate::serving::{PromptPrefix, Replica, Request};
-use crate::workload::Stream;
 
 /// How a request finds its replica; once there it stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,11 +1,11 @@
 //! Gaps between arrivals, in whole nanoseconds, from an arrival process; one at a time.
 
+use crate::random::Stream;
 use crate::schema::table::MAX_TIME;
 use crate::time::Nanos;
 use crate::workload::check::{GenerateError, SpecError};
 use crate::workload::source::{Open, Opened};
 use crate::workload::spec::{ArrivalProcess, FirstArrival};
-use crate::workload::stream::Stream;
 
 /// The gaps of one workload, in order.
 pub(super) struct Gaps<'a> {

@@ -1,12 +1,12 @@
 //! How much each request asks for, one at a time: drawn, or taken from a source and made to fit.
 
+use crate::random::Stream;
 use crate::time::Nanos;
 use crate::workload::check::{GenerateError, SpecError};
 use crate::workload::generate::Inputs;
 use crate::workload::lengths::LengthSampler;
 use crate::workload::source::{Picks, SourceRequest};
 use crate::workload::spec::{ArrivalProcess, DecodeLengths, RequestSource, WorkloadSpec};
-use crate::workload::stream::Stream;
 use crate::workload::totals::{Fit, TotalSampler};
 
 /// What one request asks, before it is known when.

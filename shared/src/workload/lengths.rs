@@ -1,7 +1,7 @@
 //! Drawing token counts from a length distribution.
 
+use crate::random::Stream;
 use crate::workload::spec::LengthDistribution;
-use crate::workload::stream::Stream;
 
 /// A distribution made ready to draw from; checked before (see `LengthDistribution::check`).
 pub(super) struct LengthSampler<'a> {

@@ -15,7 +15,6 @@ mod generate;
 mod lengths;
 mod source;
 mod spec;
-mod stream;
 mod tokens;
 mod totals;
 mod traces;
@@ -27,6 +26,5 @@ pub use spec::{
     ArrivalProcess, ChatTemplate, Clip, DecodeLengths, FirstArrival, LengthDistribution, Order, RequestSource,
     WorkloadSpec,
 };
-pub(crate) use stream::Stream;
 pub use tokens::{synthetic_prompt, synthetic_prompt_of_blocks};
 pub use traces::{MOONCAKE_BLOCK_TOKENS, TraceReader};

@@ -1,10 +1,10 @@
 //! Rows a workload's requests are taken from, in the order of the file or shuffled; opened anew for each round.
 
+use crate::random::Stream;
 use crate::schema::DataError;
 use crate::time::Nanos;
 use crate::workload::check::{GenerateError, SpecError};
 use crate::workload::spec::Order;
-use crate::workload::stream::Stream;
 
 /// One row of the source: a prompt that was tokenised, or a row of a trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Prompts made of random token ids, for requests of which only lengths and block hashes are known.
 
-use crate::workload::stream::Stream;
+use crate::random::Stream;
 
 /// Token ids for a request of which only the length is known: uniform over `0..vocab_size`, the
 /// same for the same seed and request whatever the rest of the workload is.

@@ -1,9 +1,9 @@
 //! Prompt and output of one request drawn together, or taken from a trace and made to fit.
 
+use crate::random::Stream;
 use crate::workload::check::SpecError;
 use crate::workload::lengths::LengthSampler;
 use crate::workload::spec::{Clip, LengthDistribution, RequestSource};
-use crate::workload::stream::Stream;
 
 /// A law of prompt and output together, ready to draw from; checked before.
 pub(super) enum TotalSampler<'a> {
