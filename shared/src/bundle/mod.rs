@@ -9,11 +9,14 @@ pub use reader::BundleReader;
 pub use verify::{Verification, verify};
 pub use writer::BundleWriter;
 
-use crate::charts::{Axis, Theme, cdf_svg};
+use crate::charts::{Axis, Theme, cdf_svg, shift_svg};
 use crate::schema::comparison::{Comparison, MetricComparison};
 
 /// Size of a comparison's figures in pixels.
 pub const FIGURE_SIZE: (u32, u32) = (860, 480);
+
+/// Size of its shift curves, which stand under them.
+pub const SHIFT_FIGURE_SIZE: (u32, u32) = (860, 300);
 
 /// Folder of the comparison inside a bundle.
 pub const COMPARISON: &str = "comparison";
@@ -45,9 +48,11 @@ pub fn real_run_name(index: usize) -> String {
 
 /// Every figure of a comparison that is text: (path inside its directory, bytes).
 pub fn figures(comparison: &Comparison) -> Vec<(String, Vec<u8>)> {
-    let figure = |metric: &MetricComparison| {
-        let svg = cdf_svg(metric, Theme::LIGHT, Axis::Linear, FIGURE_SIZE);
-        (format!("figs/{}_cdf.svg", metric.metric.file_stem()), svg.into_bytes())
+    let figure = |kind: &str, metric: &MetricComparison, svg: String| {
+        (format!("figs/{}_{kind}.svg", metric.metric.file_stem()), svg.into_bytes())
     };
-    comparison.metrics.iter().map(figure).collect()
+    let cdf = |metric| figure("cdf", metric, cdf_svg(metric, Theme::LIGHT, Axis::Linear, FIGURE_SIZE));
+    let shift = |metric| figure("shift", metric, shift_svg(metric, Theme::LIGHT, SHIFT_FIGURE_SIZE));
+    let shifted = comparison.metrics.iter().filter(|metric| metric.shift.is_some());
+    comparison.metrics.iter().map(cdf).chain(shifted.map(shift)).collect()
 }

@@ -101,7 +101,7 @@ pub fn compare(
     }
     let rows = parity::parity(first, sim);
     let repeated = parity::repeats(first, repeats);
-    let has_gap = rows.iter().any(|row| row.state != ParityState::Matched);
+    let has_gap = rows.iter().any(|row| matches!(row.state, ParityState::Differs | ParityState::Unknown));
     if has_gap && !options.allow_mismatch {
         return Err(Refusal::Parity(rows));
     }

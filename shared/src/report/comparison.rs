@@ -63,6 +63,7 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
     for row in &comparison.parity {
         let state = match row.state {
             ParityState::Matched => "matched",
+            ParityState::Defaulted => "matched by default",
             ParityState::Differs => "**differs**",
             ParityState::Unknown => "unknown",
         };

@@ -173,6 +173,8 @@ pub struct ParityRow {
 pub enum ParityState {
     /// Both say the same.
     Matched,
+    /// One or both do not say it, and had the default that matches.
+    Defaulted,
     /// They say different things.
     Differs,
     /// One or both do not say.
