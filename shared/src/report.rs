@@ -1,10 +1,12 @@
 //! Reports as text: run summaries, comparison summaries and tables. Pure, so `verify` can write them again.
 
 mod comparison;
+mod definitions;
 mod run;
 mod steps;
 
 pub use comparison::{cdf_csv, comparison_markdown, percentiles_csv, tables};
+pub use definitions::{definition_line, definitions_markdown, service_markdown};
 pub use run::{KeyResults, key_results, run_markdown};
 pub use steps::{Level, MeanPhases, ReplicaResults, StepResults, step_results};
 

@@ -48,6 +48,8 @@ pub struct RequestRow {
     pub request_id: u32,
     /// When the workload planned it to arrive.
     pub arrival: Nanos,
+    /// When a client really sent it, where one did; the plan is `arrival`.
+    pub sent: Option<Nanos>,
     /// When an engine step first held it.
     pub scheduled: Option<Nanos>,
     /// When its first token was there; none for a failed, rejected or zero-token request.
@@ -90,7 +92,14 @@ impl RequestRow {
             }
             (previous_name, previous) = (name, time);
         }
-        if previous.saturating_sub(self.arrival) > MAX_SPAN {
+        if let (Some(sent), Some(first)) = (self.sent, self.first_token)
+            && first < sent
+        {
+            return Err(("sent_time_ns", format!("{sent} is after first_token_time_ns {first}")));
+        }
+        // A clock may have let a client send before the plan, but not years before.
+        let earliest = self.sent.map_or(self.arrival, |sent| sent.min(self.arrival));
+        if previous.saturating_sub(earliest) > MAX_SPAN {
             let problem = format!("{previous} is years after arrival_time_ns {}: not the same clock", self.arrival);
             return Err((previous_name, problem));
         }
@@ -98,7 +107,7 @@ impl RequestRow {
     }
 }
 
-const HEADER: [&str; 13] = [
+const HEADER: [&str; 14] = [
     "request_id",
     "arrival_time_ns",
     "first_token_time_ns",
@@ -112,6 +121,7 @@ const HEADER: [&str; 13] = [
     "scheduled_time_ns",
     "num_preemptions",
     "error_msg",
+    "sent_time_ns",
 ];
 
 /// Reads and checks a whole file; rows come back sorted by `request_id`.
@@ -136,6 +146,7 @@ pub(crate) fn read_table<R: Read>(mut table: TableReader<R>) -> Result<Vec<Reque
     let scheduled = table.optional("scheduled_time_ns");
     let preemptions = table.optional("num_preemptions");
     let message = table.optional("error_msg");
+    let sent = table.optional("sent_time_ns");
 
     let mut rows: Vec<(u64, RequestRow)> = Vec::new();
     while table.next_row()? {
@@ -143,6 +154,7 @@ pub(crate) fn read_table<R: Read>(mut table: TableReader<R>) -> Result<Vec<Reque
         let row = RequestRow {
             request_id: table.small_integer(id)?,
             arrival: table.time(arrival)?,
+            sent: optional(sent)?,
             first_token: table.optional_time(first_token)?,
             completion: optional(completion)?,
             scheduled: optional(scheduled)?,
@@ -263,6 +275,7 @@ impl<W: Write> RequestWriter<W> {
                 time(row.scheduled),
                 row.num_preemptions.map_or(String::new(), |count| count.to_string()),
                 row.error_msg.clone().unwrap_or_default(),
+                time(row.sent),
             ])
             .map_err(|error| write_error("request_metrics.csv", &error))
     }

@@ -81,6 +81,7 @@ fn row(id: u32, record: &Record, zero: f64) -> Result<RequestRow, (&'static str,
     let row = RequestRow {
         request_id: id,
         arrival: since("queued_ts", record.queued_ts)?,
+        sent: None,
         scheduled: optional("scheduled_ts", record.scheduled_ts)?,
         first_token: optional("first_token_ts", record.first_token_ts)?,
         completion,
