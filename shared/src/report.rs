@@ -1,11 +1,13 @@
 //! Reports as text: run summaries, comparison summaries and tables. Pure, so `verify` can write them again.
 
 mod comparison;
+mod definitions;
 mod metric;
 mod run;
 mod steps;
 
 pub use comparison::{comparison_markdown, tables};
+pub use definitions::{definition_line, definitions_markdown, service_markdown};
 pub use metric::{cdf_csv, percentiles_csv};
 pub use run::{KeyResults, key_results, run_markdown};
 pub use steps::{Level, MeanPhases, ReplicaResults, StepResults, step_results};

@@ -73,6 +73,8 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
                 is_tolerance_declared: tolerance.is_some(),
                 percentiles: if percentiles.is_empty() { usual.percentiles } else { ascending(percentiles) },
                 allow_mismatch,
+                definition: usual.definition,
+                slo: usual.slo,
                 bootstrap: BootstrapOptions {
                     num_resamples: resamples.unwrap_or(usual.bootstrap.num_resamples),
                     seed: seed.unwrap_or(usual.bootstrap.seed),

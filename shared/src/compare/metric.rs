@@ -2,7 +2,7 @@
 
 use crate::compare::noise::Repeats;
 use crate::compare::pairs::{Pairs, pair_errors};
-use crate::metrics::Metric;
+use crate::metrics::{Definition, Metric};
 use crate::schema::Run;
 use crate::schema::comparison::{
     CompareOptions, Curve, ErrorInterval, MeanRow, MetricComparison, PercentileRow, ShiftCurve, Summary,
@@ -24,17 +24,17 @@ pub fn compare_metric(
     repeats: &[Run],
     options: &CompareOptions,
 ) -> Option<MetricComparison> {
-    let samples = Samples::of(metric, pairs)?;
+    let samples = Samples::of(metric, pairs, options.definition)?;
     let (real, sim) = (&samples.real_sorted, &samples.sim_sorted);
     let resamples = samples.resample(metric, options);
-    let noise = Repeats::of(repeats, metric);
+    let noise = Repeats::of(repeats, metric, options.definition);
     let row = |percentile: &Percentile| {
         let drawn = resamples.as_ref().map(|resamples| (resamples, place(options, percentile.fraction())));
-        samples.row(*percentile, drawn, &noise, options.tolerance)
+        samples.row(*percentile, drawn, &noise, options)
     };
     let distance = stats::wasserstein(real, sim);
     let real_mean = real.mean();
-    let has_one_value_a_request = metric != Metric::Itl;
+    let has_one_value_a_request = samples.real.num_requests() == real.values().len() && metric != Metric::Itl;
     let paired = || samples.real.values().iter().copied().zip(samples.sim.values().iter().copied()).collect::<Vec<_>>();
     Some(MetricComparison {
         metric,
@@ -73,11 +73,11 @@ struct Samples {
 }
 
 impl Samples {
-    fn of(metric: Metric, pairs: &Pairs<'_>) -> Option<Self> {
+    fn of(metric: Metric, pairs: &Pairs<'_>, definition: Definition) -> Option<Self> {
         let (mut real, mut sim) = (Clusters::default(), Clusters::default());
         let mut pair_errors = Vec::new();
         for (_, a, b) in &pairs.lines {
-            let (a, b) = (a.values(metric), b.values(metric));
+            let (a, b) = (definition.values(a, metric), definition.values(b, metric));
             if a.is_empty() || b.is_empty() {
                 continue;
             }
@@ -107,9 +107,10 @@ impl Samples {
         percentile: Percentile,
         drawn: Option<(&Resamples, usize)>,
         noise: &Repeats,
-        tolerance: f64,
+        options: &CompareOptions,
     ) -> PercentileRow {
-        let (real, sim) = (self.real_sorted.quantile(percentile), self.sim_sorted.quantile(percentile));
+        let quantile = |side: &Sorted| options.definition.quantile(side, percentile);
+        let (real, sim) = (quantile(&self.real_sorted), quantile(&self.sim_sorted));
         let rel_error = relative(real, sim);
         let interval = drawn.and_then(|(drawn, at)| error_interval(&drawn.real[at], &drawn.sim[at], drawn, real));
         let noise_rel = noise.largest(percentile);
@@ -125,7 +126,7 @@ impl Samples {
                 pair_errors: &self.pair_errors,
                 noise: noise_rel,
             };
-            judge(evidence, tolerance)
+            judge(evidence, options.tolerance)
         });
         PercentileRow {
             label: percentile.to_string(),

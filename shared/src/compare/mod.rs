@@ -7,12 +7,14 @@ mod noise;
 mod pairs;
 mod parity;
 mod sentence;
+mod service;
+
+pub use service::{ServiceComparison, slo_words};
 
 use std::fmt;
 
 pub use metric::summary;
 
-use crate::metrics::Metric;
 use crate::report::identity;
 use crate::schema::comparison::{
     CompareOptions, Comparison, MetricComparison, Notice, NoticeKind, OverallVerdict, ParityRow, ParityState,
@@ -86,6 +88,9 @@ pub fn compare(
     options: &CompareOptions,
 ) -> Result<Comparison, Refusal> {
     let (first, repeats) = real.split_first().ok_or(Refusal::NoPairs)?;
+    for run in real.iter().chain([sim]) {
+        options.definition.check(run)?;
+    }
     let asked = match workload {
         Some(workload) => workload.clone(),
         None => workload_of(first),
@@ -116,8 +121,12 @@ pub fn compare(
     if pairs.lines.is_empty() {
         return Err(Refusal::NoPairs);
     }
-    let metrics: Vec<MetricComparison> =
-        Metric::ALL.iter().filter_map(|metric| compare_metric(*metric, &pairs, real, options)).collect();
+    let metrics: Vec<MetricComparison> = options
+        .definition
+        .metrics()
+        .iter()
+        .filter_map(|metric| compare_metric(*metric, &pairs, real, options))
+        .collect();
     if has_gap {
         notices.push(Notice { kind: NoticeKind::Parity, text: sentence::parity(&rows) });
     }
@@ -137,6 +146,7 @@ pub fn compare(
         metrics,
         worst_requests: pairs.worst(),
         order: pairs.order(),
+        service: service::compare(first, sim, options),
     })
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::charts::format_duration;
 use crate::report::metric::{cdf_csv, metric_section, percentiles_csv, shift_csv};
-use crate::report::{magnitude, percent, said, thousands};
+use crate::report::{definition_line, magnitude, percent, said, thousands};
 use crate::schema::comparison::{Comparison, OrderReport, ParityState, RunIdentity};
 
 /// Every table of a comparison: (path inside its directory, bytes).
@@ -34,6 +34,9 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
     for notice in &comparison.notices {
         writeln!(out, "> ⚠ {}\n", notice.text)?;
     }
+    if let Some(text) = definition_line(comparison.options.definition) {
+        writeln!(out, "{text}\n")?;
+    }
     let counts = &comparison.counts;
     writeln!(
         out,
@@ -47,6 +50,9 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
     writeln!(out, "{}\n", how_intervals(comparison))?;
     for metric in &comparison.metrics {
         metric_section(out, metric)?;
+    }
+    if let (Some(service), Some(slo)) = (&comparison.service, &comparison.options.slo) {
+        service.write_markdown(out, slo)?;
     }
     writeln!(out, "## Runs\n\n| | engine | model | hardware | written by | tokens/s |\n|---|---|---|---|---|---:|")?;
     for (index, run) in comparison.real.iter().enumerate() {

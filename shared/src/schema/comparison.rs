@@ -9,7 +9,8 @@ pub use metric::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::metrics::Metric;
+use crate::compare::ServiceComparison;
+use crate::metrics::{Definition, Metric, Slo};
 use crate::schema::Writer;
 use crate::stats::{BootstrapOptions, Percentile, Verdict};
 
@@ -43,6 +44,9 @@ pub struct Comparison {
     /// The order in which requests got their first tokens, on both sides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderReport>,
+    /// Goodput of both sides, where an objective was declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceComparison>,
 }
 
 impl Comparison {
@@ -66,6 +70,16 @@ pub struct CompareOptions {
     /// How intervals are computed.
     #[serde(default)]
     pub bootstrap: BootstrapOptions,
+    /// Whose metrics and percentiles; ours where a document does not say.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub definition: Definition,
+    /// The service-level objective goodput is counted by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<Slo>,
+}
+
+fn is_usual(definition: &Definition) -> bool {
+    *definition == Definition::default()
 }
 
 impl Default for CompareOptions {
@@ -76,6 +90,8 @@ impl Default for CompareOptions {
             percentiles: Percentile::USUAL.to_vec(),
             allow_mismatch: false,
             bootstrap: BootstrapOptions::default(),
+            definition: Definition::default(),
+            slo: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod comparison;
 mod error;
+pub mod foreign;
 mod json_lines;
 mod load;
 mod manifest;
