@@ -1,5 +1,6 @@
 //! Reports as text: run summaries, comparison summaries and tables. Pure, so `verify` can write them again.
 
+mod attribution;
 mod comparison;
 mod run;
 mod steps;

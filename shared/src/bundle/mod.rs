@@ -9,11 +9,13 @@ pub use reader::BundleReader;
 pub use verify::{Verification, verify};
 pub use writer::BundleWriter;
 
-use crate::charts::{Axis, Theme, cdf_svg};
+use crate::charts::{Axis, Theme, attribution_svg, cdf_svg};
 use crate::schema::comparison::{Comparison, MetricComparison};
 
 /// Size of a comparison's figures in pixels.
 pub const FIGURE_SIZE: (u32, u32) = (860, 480);
+/// The waterfall has a row a part.
+const WATERFALL_SIZE: (u32, u32) = (860, 340);
 
 /// Folder of the comparison inside a bundle.
 pub const COMPARISON: &str = "comparison";
@@ -49,5 +51,10 @@ pub fn figures(comparison: &Comparison) -> Vec<(String, Vec<u8>)> {
         let svg = cdf_svg(metric, Theme::LIGHT, Axis::Linear, FIGURE_SIZE);
         (format!("figs/{}_cdf.svg", metric.metric.file_stem()), svg.into_bytes())
     };
-    comparison.metrics.iter().map(figure).collect()
+    let mut figures: Vec<(String, Vec<u8>)> = comparison.metrics.iter().map(figure).collect();
+    if let Some(attribution) = &comparison.attribution {
+        let svg = attribution_svg(attribution, Theme::LIGHT, WATERFALL_SIZE);
+        figures.push(("figs/attribution.svg".to_owned(), svg.into_bytes()));
+    }
+    figures
 }

@@ -1,22 +1,38 @@
 //! Figures as files: SVG with its font inside, PNG at twice the size. Same comparison, same bytes.
 
+use plotters::coord::Shift;
+use plotters::drawing::DrawingArea;
 use plotters::prelude::{IntoDrawingArea, SVGBackend};
 
+use crate::charts::brush::Drawn;
 use crate::charts::theme::FONT_WOFF2;
-use crate::charts::{Axis, FONT_FAMILY, Lettering, Look, Theme, draw_cdf};
+use crate::charts::{Axis, FONT_FAMILY, Lettering, Look, Theme, draw_cdf, draw_waterfall};
+use crate::schema::attribution::Attribution;
 use crate::schema::comparison::MetricComparison;
 
 /// SVG coordinates to a logical pixel: plotters rounds to whole ones.
 const SVG_SCALE: u32 = 8;
 
 /// The CDF of `metric` as an SVG document of `width` × `height` pixels that needs no installed font.
-pub fn cdf_svg(metric: &MetricComparison, theme: Theme, axis: Axis, (width, height): (u32, u32)) -> String {
+pub fn cdf_svg(metric: &MetricComparison, theme: Theme, axis: Axis, size: (u32, u32)) -> String {
+    svg(theme, axis, size, |area, look| draw_cdf(area, metric, look))
+}
+
+/// The waterfall of an attribution, likewise.
+pub fn attribution_svg(attribution: &Attribution, theme: Theme, size: (u32, u32)) -> String {
+    svg(theme, Axis::Linear, size, |area, look| draw_waterfall(area, attribution, look))
+}
+
+fn svg<D>(theme: Theme, axis: Axis, (width, height): (u32, u32), draw: D) -> String
+where
+    D: for<'a> FnOnce(&DrawingArea<SVGBackend<'a>, Shift>, &Look) -> Drawn<SVGBackend<'a>>,
+{
     let mut drawing = String::new();
     {
         let size = (width * SVG_SCALE, height * SVG_SCALE);
         let area = SVGBackend::with_string(&mut drawing, size).into_drawing_area();
         let look = Look { theme, axis, scale: f64::from(SVG_SCALE), text: Lettering::SVG };
-        draw_cdf(&area, metric, &look).and_then(|()| area.present()).expect("writing to a string cannot fail");
+        draw(&area, &look).and_then(|()| area.present()).expect("writing to a string cannot fail");
     }
     with_font_and_size(&drawing, width, height)
 }

@@ -1,8 +1,11 @@
 //! Real run against simulated run: pairs, metrics, percentiles, verdict. One pure function; no second definition.
 
+mod attribution;
 mod noise;
 mod parity;
 mod sentence;
+#[cfg(test)]
+mod trial;
 
 use std::fmt;
 
@@ -131,6 +134,7 @@ pub fn compare(
         counts: pairs.counts,
         metrics,
         worst_requests: worst_requests(&pairs),
+        attribution: attribution::attribute(first, sim, &pairs.lines),
     })
 }
 
@@ -166,7 +170,7 @@ pub fn workload_identity(workload: &Workload) -> WorkloadIdentity {
 
 /// The same requests on both sides, cut to the shorter output.
 struct Pairs<'a> {
-    lines: Vec<(&'a crate::schema::RequestRow, Timeline<'a>, Timeline<'a>)>,
+    lines: Vec<attribution::Line<'a>>,
     counts: Counts,
 }
 

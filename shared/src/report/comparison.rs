@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::charts::format_duration;
+use crate::report::attribution::{attribution_csv, attribution_section};
 use crate::report::{magnitude, percent, said, verdict_words};
 use crate::schema::comparison::{Comparison, MetricComparison, ParityState, RunIdentity};
 
@@ -13,6 +14,9 @@ pub fn tables(comparison: &Comparison) -> Vec<(String, Vec<u8>)> {
         let stem = metric.metric.file_stem();
         files.push((format!("tables/{stem}_percentiles.csv"), percentiles_csv(metric).into_bytes()));
         files.push((format!("tables/{stem}_cdf.csv"), cdf_csv(metric).into_bytes()));
+    }
+    if let Some(attribution) = &comparison.attribution {
+        files.push(("tables/attribution.csv".to_owned(), attribution_csv(attribution).into_bytes()));
     }
     files
 }
@@ -73,6 +77,9 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
     )?;
     for metric in &comparison.metrics {
         metric_section(out, metric)?;
+    }
+    if let Some(attribution) = &comparison.attribution {
+        attribution_section(out, attribution)?;
     }
     writeln!(out, "## Runs\n\n| | engine | model | hardware | written by | tokens/s |\n|---|---|---|---|---|---:|")?;
     for (index, run) in comparison.real.iter().enumerate() {

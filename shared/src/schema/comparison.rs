@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::metrics::Metric;
 use crate::schema::Writer;
+use crate::schema::attribution::Attribution;
 use crate::stats::{CentiNanos, Percentile, Verdict};
 
 /// The whole document.
@@ -34,6 +35,9 @@ pub struct Comparison {
     pub metrics: Vec<MetricComparison>,
     /// Requests with the largest absolute E2E error, worst first, at most ten.
     pub worst_requests: Vec<WorstRequest>,
+    /// Where the difference comes from, part by part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribution: Option<Attribution>,
 }
 
 impl Comparison {

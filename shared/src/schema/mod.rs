@@ -1,5 +1,6 @@
 //! The file formats of fidelio, schema v1: one file an artifact; parse, check, write. Knows bytes, not files.
 
+pub mod attribution;
 pub mod comparison;
 mod error;
 mod json_lines;
