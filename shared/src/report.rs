@@ -4,6 +4,7 @@ mod attribution;
 mod comparison;
 mod run;
 mod steps;
+mod windows;
 
 pub use comparison::{cdf_csv, comparison_markdown, percentiles_csv, tables};
 pub use run::{KeyResults, key_results, run_markdown};

@@ -6,6 +6,7 @@ mod parity;
 mod sentence;
 #[cfg(test)]
 mod trial;
+mod windows;
 
 use std::fmt;
 
@@ -135,6 +136,7 @@ pub fn compare(
         metrics,
         worst_requests: worst_requests(&pairs),
         attribution: attribution::attribute(first, sim, &pairs.lines),
+        windows: windows::windows(first, sim, &pairs.lines, options),
     })
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::charts::format_duration;
 use crate::report::attribution::{attribution_csv, attribution_section};
+use crate::report::windows::windows_section;
 use crate::report::{magnitude, percent, said, verdict_words};
 use crate::schema::comparison::{Comparison, MetricComparison, ParityState, RunIdentity};
 
@@ -80,6 +81,9 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
     }
     if let Some(attribution) = &comparison.attribution {
         attribution_section(out, attribution)?;
+    }
+    if let Some(windows) = &comparison.windows {
+        windows_section(out, windows, comparison)?;
     }
     writeln!(out, "## Runs\n\n| | engine | model | hardware | written by | tokens/s |\n|---|---|---|---|---|---:|")?;
     for (index, run) in comparison.real.iter().enumerate() {

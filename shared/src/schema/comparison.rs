@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::metrics::Metric;
 use crate::schema::Writer;
 use crate::schema::attribution::Attribution;
+use crate::schema::windows::Windows;
 use crate::stats::{CentiNanos, Percentile, Verdict};
 
 /// The whole document.
@@ -38,6 +39,9 @@ pub struct Comparison {
     /// Where the difference comes from, part by part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribution: Option<Attribution>,
+    /// Warm-up, steady part and drain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Windows>,
 }
 
 impl Comparison {

@@ -14,6 +14,7 @@ mod run;
 mod steps;
 pub mod table;
 mod tokens;
+pub mod windows;
 mod workload;
 mod workload_tables;
 

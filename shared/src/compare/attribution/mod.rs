@@ -75,7 +75,7 @@ fn limit(real: Option<String>, sim: Option<String>) -> String {
 
 /// For each request, how many that arrived before it (of one instant: with a smaller id) were not complete yet.
 /// Requests without output never count.
-fn num_in_system_at_arrival(rows: &[RequestRow]) -> Vec<u64> {
+pub(super) fn num_in_system_at_arrival(rows: &[RequestRow]) -> Vec<u64> {
     let mut order: Vec<&RequestRow> = rows.iter().collect();
     order.sort_by_key(|row| (row.arrival, row.request_id));
     let mut completions: Vec<_> = rows.iter().filter(|row| row.has_output()).filter_map(|row| row.completion).collect();
