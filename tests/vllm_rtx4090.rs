@@ -15,10 +15,12 @@ use fidelio_shared::metrics::{self, Metric};
 use fidelio_shared::schema::table::TableReader;
 use fidelio_shared::schema::{RequestRow, Run, StepRow, Workload, WorkloadRow};
 use fidelio_shared::serving::memory::{VllmMemory, vllm_blocks};
-use fidelio_shared::serving::{Policy, SchedulerConfig, TokenEvent};
+use fidelio_shared::serving::{SchedulerConfig, TokenEvent};
 use fidelio_shared::simulate::{Recorder, SimulationCounts, simulate};
 use fidelio_shared::stats::{Percentile, Sorted, kendall_tau};
 use fidelio_shared::time::Nanos;
+
+use fidelio::store::load_run_dir;
 
 use crate::harness::data;
 
@@ -33,11 +35,11 @@ fn a_real_vllm_run_is_predicted_from_the_profile_of_its_operations() {
         serde_json::from_slice(&fs::read(folder.join("meta.json")).expect("meta.json")).expect("JSON");
     let model = model(&folder, &meta);
 
-    let given = meta["kv_cache"]["num_gpu_blocks"].as_u64().expect("a block count") as u32;
-    let derived = derived_blocks(&meta);
+    let settings = settings(&real);
+    // vLLM keeps one block for itself.
+    let (given, derived) = (settings.num_blocks, derived_blocks(&meta, &settings) - 1);
     for (how, num_blocks) in [("given", given), ("derived from memory", derived)] {
-        // vLLM keeps one block for itself.
-        let simulated = Simulated::of(&real, &model, &settings(&meta, num_blocks - 1));
+        let simulated = Simulated::of(&real, &model, &SchedulerConfig { num_blocks, ..settings.clone() });
         println!("\nKV blocks {how}: {num_blocks} ({:+.1} %)", percent(f64::from(num_blocks), f64::from(given)));
         let means = print_errors(&real, &simulated);
         assert_eq!(simulated.counts.steps_out_of_profile, 0, "the profile covers every step");
@@ -75,28 +77,12 @@ fn llama31_8b() -> ModelShape {
     }
 }
 
-fn settings(meta: &serde_json::Value, num_blocks: u32) -> SchedulerConfig {
-    let engine = &meta["engine_kwargs"];
-    let number = |name: &str| engine[name].as_u64().expect("an engine setting") as u32;
-    SchedulerConfig {
-        policy: Policy::VllmV1,
-        max_num_seqs: number("max_num_seqs"),
-        max_num_batched_tokens: number("max_num_batched_tokens"),
-        block_size: 16,
-        num_blocks,
-        max_model_len: number("max_model_len"),
-        max_in_flight: 2,
-        async_scheduling: true,
-        enable_prefix_caching: meta["kv_cache"]["enable_prefix_caching"].as_bool().expect("a flag"),
-        reserve_full_prompt: meta["resolved_config"]["scheduler_config"]["scheduler_reserve_full_isl"]
-            .as_bool()
-            .expect("a flag"),
-        ..SchedulerConfig::default()
-    }
+/// The run's own settings, as they were imported.
+fn settings(real: &Real) -> SchedulerConfig {
+    serde_json::from_value(real.run.meta.params["scheduler"].clone()).expect("all settings are told")
 }
 
-fn derived_blocks(meta: &serde_json::Value) -> u32 {
-    let settings = settings(meta, 1);
+fn derived_blocks(meta: &serde_json::Value, settings: &SchedulerConfig) -> u32 {
     let memory = VllmMemory {
         total_bytes: meta["hardware"]["device_total_memory_bytes"].as_u64().expect("a size"),
         gpu_memory_utilization: meta["kv_cache"]["gpu_memory_utilization"].as_f64().expect("a share"),
@@ -123,26 +109,7 @@ struct Sample {
 
 impl Real {
     fn read(folder: &Path) -> Self {
-        let text = fs::read_to_string(folder.join("requests.jsonl")).expect("requests.jsonl");
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).expect("a request")).collect();
-        let zero = lines[0]["queued_ts"].as_f64().expect("a time");
-        let rows = lines.iter().enumerate().map(|(id, line)| {
-            let time = |name: &str| Nanos::from_secs_f64(line[name].as_f64().expect("a time") - zero).expect("a time");
-            let count = |name: &str| line[name].as_u64().expect("a count") as u32;
-            RequestRow {
-                request_id: id as u32,
-                arrival: time("queued_ts"),
-                scheduled: Some(time("scheduled_ts")),
-                first_token: Some(time("first_token_ts")),
-                completion: Some(time("last_token_ts")),
-                num_prefill_tokens: count("input_toks"),
-                num_decode_tokens: count("output_toks"),
-                num_decode_tokens_actual: count("output_toks"),
-                ..RequestRow::default()
-            }
-        });
-        let run = Run { requests: rows.collect(), ..Run::default() };
+        let run = load_run_dir(folder).expect("the records and their settings");
         let samples = align(samples(folder), &run.requests);
         Real { run, samples }
     }

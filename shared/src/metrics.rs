@@ -1,4 +1,15 @@
 //! Every latency metric, derived from timelines, once: the real run, the simulation and the browser call this.
+//!
+//! What is here is our own definition of each. What other tools mean by the same words is a function of
+//! the same timelines: [`Definition`].
+
+mod definition;
+mod readings;
+mod service;
+
+pub use definition::{Definition, QuantileRule};
+pub use readings::{Reading, readings};
+pub use service::{Goodput, Slo, Throughput, goodput, throughput};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,17 +32,36 @@ pub enum Metric {
     SchedulingDelay,
     /// E2E / output tokens.
     NormalisedE2e,
+    /// Completion - first scheduled: computed and preempted time alike.
+    Execution,
+    /// Execution / output tokens.
+    NormalisedExecution,
+    /// (First token - first scheduled) / prompt tokens.
+    NormalisedPrefill,
+    /// (Completion - first token) / output tokens: all of them, as Vidur divides.
+    NormalisedDecode,
 }
 
 impl Metric {
-    /// All, in the order reports show them.
-    pub const ALL: [Metric; 6] =
-        [Metric::Ttft, Metric::Itl, Metric::Tpot, Metric::E2e, Metric::SchedulingDelay, Metric::NormalisedE2e];
+    /// All, in the order reports show them; which a report has is for its [`Definition`] to say.
+    pub const ALL: [Metric; 10] = [
+        Metric::Ttft,
+        Metric::Itl,
+        Metric::Tpot,
+        Metric::E2e,
+        Metric::SchedulingDelay,
+        Metric::NormalisedE2e,
+        Metric::Execution,
+        Metric::NormalisedExecution,
+        Metric::NormalisedPrefill,
+        Metric::NormalisedDecode,
+    ];
 
     /// People plan with it, so the overall verdict rests on it. The others explain: scheduling delay is
-    /// a part of TTFT (and often of microseconds, where relative errors mean nothing), normalised E2E is E2E.
+    /// a part of TTFT (and often of microseconds, where relative errors mean nothing), the normalised forms
+    /// are parts of E2E in other units.
     pub fn is_headline(self) -> bool {
-        !matches!(self, Metric::SchedulingDelay | Metric::NormalisedE2e)
+        matches!(self, Metric::Ttft | Metric::Itl | Metric::Tpot | Metric::E2e)
     }
 
     /// The word in files, links and `--json`.
@@ -43,6 +73,10 @@ impl Metric {
             Metric::E2e => "e2e",
             Metric::SchedulingDelay => "scheduling_delay",
             Metric::NormalisedE2e => "normalised_e2e",
+            Metric::Execution => "execution",
+            Metric::NormalisedExecution => "normalised_execution",
+            Metric::NormalisedPrefill => "normalised_prefill",
+            Metric::NormalisedDecode => "normalised_decode",
         }
     }
 
@@ -55,6 +89,10 @@ impl Metric {
             Metric::E2e => "E2E",
             Metric::SchedulingDelay => "Scheduling delay",
             Metric::NormalisedE2e => "Normalised E2E",
+            Metric::Execution => "Execution",
+            Metric::NormalisedExecution => "Normalised execution",
+            Metric::NormalisedPrefill => "Normalised prefill",
+            Metric::NormalisedDecode => "Normalised decode",
         }
     }
 
@@ -67,6 +105,12 @@ impl Metric {
             Metric::E2e => "end-to-end latency: from arrival to the last output token",
             Metric::SchedulingDelay => "from arrival until an engine step first held the request",
             Metric::NormalisedE2e => "end-to-end latency divided by output tokens",
+            Metric::Execution => {
+                "from the first engine step that held the request to its last token, preemptions included"
+            }
+            Metric::NormalisedExecution => "execution divided by output tokens",
+            Metric::NormalisedPrefill => "from the first engine step to the first token, divided by prompt tokens",
+            Metric::NormalisedDecode => "from the first token to the last, divided by output tokens",
         }
     }
 
@@ -120,17 +164,28 @@ impl<'a> Timeline<'a> {
     /// where it has none. ITL has one value a token: see [`Timeline::gaps`].
     pub fn value(&self, metric: Metric) -> Option<u64> {
         let row = self.row;
-        let tokens = u64::from(self.num_tokens);
+        let (tokens, prompt) = (u64::from(self.num_tokens), u64::from(row.num_prefill_tokens));
         let since_arrival = |time: Nanos| time.checked_sub(row.arrival).map(|span| span.0);
+        let since_scheduled = |time: Nanos| time.checked_sub(row.scheduled?).map(|span| span.0);
         match metric {
             Metric::Ttft => since_arrival(row.first_token?),
             Metric::E2e => since_arrival(self.completion()?),
             Metric::SchedulingDelay => since_arrival(row.scheduled?),
             Metric::Tpot if tokens < 2 => None,
-            Metric::Tpot => Some(divide(self.completion()?.checked_sub(row.first_token?)?.0, tokens - 1)),
+            Metric::Tpot => Some(divide(self.after_first()?, tokens - 1)),
             Metric::NormalisedE2e => Some(divide(since_arrival(self.completion()?)?, tokens)),
+            Metric::Execution => since_scheduled(self.completion()?),
+            Metric::NormalisedExecution => Some(divide(since_scheduled(self.completion()?)?, tokens)),
+            Metric::NormalisedPrefill if prompt == 0 => None,
+            Metric::NormalisedPrefill => Some(divide(since_scheduled(row.first_token?)?, prompt)),
+            Metric::NormalisedDecode => Some(divide(self.after_first()?, tokens)),
             Metric::Itl => None,
         }
+    }
+
+    /// From the first token to the last.
+    fn after_first(&self) -> Option<u64> {
+        self.completion()?.checked_sub(self.row.first_token?).map(|span| span.0)
     }
 
     /// Gaps between consecutive tokens, index 1 and up; empty without token times.
@@ -157,3 +212,6 @@ fn divide(span: u64, by: u64) -> u64 {
 pub fn values(run: &Run, metric: Metric) -> Vec<u64> {
     (0..run.requests.len()).filter_map(|index| Timeline::of(run, index)).flat_map(|line| line.values(metric)).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,13 @@
 
 mod attribution;
 mod comparison;
+mod definitions;
 mod run;
 mod steps;
 mod windows;
 
 pub use comparison::{cdf_csv, comparison_markdown, percentiles_csv, tables};
+pub use definitions::{definition_line, definitions_markdown, service_markdown};
 pub use run::{KeyResults, key_results, run_markdown};
 pub use steps::{Level, MeanPhases, ReplicaResults, StepResults, step_results};
 

@@ -33,6 +33,7 @@ pub fn requests() -> impl Strategy<Value = (Vec<RequestRow>, Vec<RequestRow>)> {
             RequestRow {
                 request_id: 0,
                 arrival: Nanos(arrival),
+                sent: first_token.map(|_| Nanos(arrival / 2)),
                 scheduled,
                 first_token,
                 completion,

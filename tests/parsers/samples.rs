@@ -53,6 +53,7 @@ pub fn small_requests(late: u64) -> Vec<RequestRow> {
     let rows = (0u32..).zip(small_tokens(late)).map(|(id, times)| RequestRow {
         request_id: id,
         arrival: Nanos(1_000 * u64::from(id)),
+        sent: Some(Nanos(1_000 * u64::from(id) + late / 2)),
         scheduled: Some(Nanos(1_000 * u64::from(id) + late)),
         first_token: times.first().copied(),
         completion: times.last().copied(),

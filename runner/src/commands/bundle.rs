@@ -1,19 +1,19 @@
 //! `fidelio bundle`: a comparison and its inputs in one zip.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fidelio_shared::bundle::{
     BundleReader, BundleWriter, COMPARISON, RUN_FILES, SIM_RUN, WORKLOAD, WORKLOAD_FILES, real_run_name, verify,
 };
-use fidelio_shared::schema::{DataError, RunMeta, read_document};
+use fidelio_shared::schema::{DataError, RunMeta, foreign, read_document};
 use flate2::read::MultiGzDecoder;
 
 use crate::commands::Context;
 use crate::error::Hinted;
-use crate::store::{DirFolder, hash_directory, write_file};
+use crate::store::{DirFolder, foreign_format, hash_directory, load_run_dir, write_file};
 
 const COMPARISON_FILES: [&str; 3] = ["comparison.json", "run_meta.json", "summary.md"];
 
@@ -73,7 +73,7 @@ fn real_dirs(meta: &RunMeta) -> Vec<PathBuf> {
 }
 
 fn add_run(writer: &mut BundleWriter<'_>, meta: &RunMeta, dir: &Path, role: &str) -> anyhow::Result<()> {
-    if !dir.is_dir() {
+    if !dir.exists() {
         let problem = format!("the {role} `{}` is not where it was when it was compared", dir.display());
         return Err(
             Hinted::new(problem, "run this from the directory `fidelio compare` ran in, or compare again").into()
@@ -84,7 +84,16 @@ fn add_run(writer: &mut BundleWriter<'_>, meta: &RunMeta, dir: &Path, role: &str
         let problem = format!("`{}` is no longer the {role} that was compared: its files changed", dir.display());
         return Err(Hinted::new(problem, "compare again, then bundle").into());
     }
-    add_files(writer, dir, role, &RUN_FILES)
+    let source = match foreign_format(dir)? {
+        Some(format) => format.words(),
+        None if dir.is_file() => "request_metrics.csv alone",
+        None => return add_files(writer, dir, role, &RUN_FILES),
+    };
+    for (file, bytes) in foreign::convert(&load_run_dir(dir)?, source, &found)? {
+        let open = move || -> io::Result<Box<dyn Read>> { Ok(Box::new(Cursor::new(bytes.clone()))) };
+        writer.add(format!("{role}/{file}"), Box::new(open));
+    }
+    Ok(())
 }
 
 /// Adds those of `files` that are there, unpacked.

@@ -113,7 +113,7 @@ fn with_paths(refusal: Refusal, inputs: &CompareInputs) -> Refusal {
     let real = inputs.real.iter().enumerate().map(|(index, dir)| (real_run_name(index), dir));
     for (role, dir) in real.chain([(SIM_RUN.to_owned(), &inputs.sim)]) {
         if let Some(file) = error.file.strip_prefix(&format!("{role}/")) {
-            error.file = dir.join(file).display().to_string();
+            error.file = if dir.is_file() { dir.clone() } else { dir.join(file) }.display().to_string();
             break;
         }
     }

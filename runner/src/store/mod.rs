@@ -5,7 +5,7 @@ mod folder;
 mod staging;
 
 pub use file::write_file;
-pub use folder::{DirFolder, hash_directory, load_run_dir, load_workload_dir};
+pub use folder::{DirFolder, foreign_format, hash_directory, load_run_dir, load_workload_dir};
 pub use staging::Staging;
 
 use std::path::{Path, PathBuf};

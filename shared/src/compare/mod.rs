@@ -4,9 +4,12 @@ mod attribution;
 mod noise;
 mod parity;
 mod sentence;
+mod service;
 #[cfg(test)]
 mod trial;
 mod windows;
+
+pub use service::{ServiceComparison, slo_words};
 
 use std::fmt;
 
@@ -85,6 +88,9 @@ pub fn compare(
     options: &CompareOptions,
 ) -> Result<Comparison, Refusal> {
     let (first, repeats) = real.split_first().ok_or(Refusal::NoPairs)?;
+    for run in real.iter().chain([sim]) {
+        options.definition.check(run)?;
+    }
     let asked = match workload {
         Some(workload) => workload.clone(),
         None => workload_of(first),
@@ -115,8 +121,12 @@ pub fn compare(
     if pairs.lines.is_empty() {
         return Err(Refusal::NoPairs);
     }
-    let metrics: Vec<MetricComparison> =
-        Metric::ALL.iter().filter_map(|metric| compare_metric(*metric, &pairs, real, options)).collect();
+    let metrics: Vec<MetricComparison> = options
+        .definition
+        .metrics()
+        .iter()
+        .filter_map(|metric| compare_metric(*metric, &pairs, real, options))
+        .collect();
     if has_gap {
         notices.push(Notice { kind: NoticeKind::Parity, text: sentence::parity(&rows) });
     }
@@ -137,6 +147,7 @@ pub fn compare(
         worst_requests: worst_requests(&pairs),
         attribution: attribution::attribute(first, sim, &pairs.lines),
         windows: windows::windows(first, sim, &pairs.lines, options),
+        service: service::compare(first, sim, options),
     })
 }
 
@@ -208,7 +219,7 @@ fn compare_metric(
 ) -> Option<MetricComparison> {
     let (mut real, mut sim, mut pair_errors) = (Vec::new(), Vec::new(), Vec::new());
     for (_, a, b) in &pairs.lines {
-        let (a, b) = (a.values(metric), b.values(metric));
+        let (a, b) = (options.definition.values(a, metric), options.definition.values(b, metric));
         if a.is_empty() || b.is_empty() {
             continue;
         }
@@ -218,9 +229,9 @@ fn compare_metric(
         sim.extend(b);
     }
     let (real, sim) = (Sorted::new(real)?, Sorted::new(sim)?);
-    let noise = noise::Repeats::of(repeats, metric);
+    let noise = noise::Repeats::of(repeats, metric, options.definition);
     let percentiles = options.percentiles.iter().map(|percentile| {
-        let (a, b) = (real.quantile(*percentile), sim.quantile(*percentile));
+        let [a, b] = [&real, &sim].map(|sample| options.definition.quantile(sample, *percentile));
         let rel_error = (a.0 > 0).then(|| (b - a).0 as f64 / a.0 as f64);
         let noise_rel = noise.noise(*percentile);
         let floor = sample_floor(*percentile);

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::charts::format_duration;
 use crate::report::attribution::{attribution_csv, attribution_section};
 use crate::report::windows::windows_section;
-use crate::report::{magnitude, percent, said, verdict_words};
+use crate::report::{definition_line, magnitude, percent, said, verdict_words};
 use crate::schema::comparison::{Comparison, MetricComparison, ParityState, RunIdentity};
 
 /// Every table of a comparison: (path inside its directory, bytes).
@@ -66,6 +66,9 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
     for notice in &comparison.notices {
         writeln!(out, "> ⚠ {}\n", notice.text)?;
     }
+    if let Some(text) = definition_line(comparison.options.definition) {
+        writeln!(out, "{text}\n")?;
+    }
     let counts = &comparison.counts;
     writeln!(
         out,
@@ -84,6 +87,9 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
     }
     if let Some(windows) = &comparison.windows {
         windows_section(out, windows, comparison)?;
+    }
+    if let (Some(service), Some(slo)) = (&comparison.service, &comparison.options.slo) {
+        service.write_markdown(out, slo)?;
     }
     writeln!(out, "## Runs\n\n| | engine | model | hardware | written by | tokens/s |\n|---|---|---|---|---|---:|")?;
     for (index, run) in comparison.real.iter().enumerate() {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::charts::format_duration;
 use crate::compare::summary;
-use crate::metrics::{self, Metric, Timeline};
+use crate::metrics::{self, Metric, Timeline, throughput};
 use crate::report::steps::steps_section;
 use crate::report::{StepResults, cell, identity, said, step_results, thousands};
 use crate::schema::comparison::Summary;
@@ -48,10 +48,7 @@ pub struct KeyResults {
 /// Computes the key results of a run.
 pub fn key_results(run: &Run) -> KeyResults {
     let completed: Vec<_> = (0..run.requests.len()).filter_map(|index| Timeline::of(run, index)).collect();
-    let first = run.requests.iter().map(|row| row.arrival).min().unwrap_or_default();
-    let last = run.requests.iter().filter_map(|row| row.completion).max().unwrap_or(first);
-    let span = last.saturating_sub(first);
-    let rate = |count: f64| (span.0 > 0 && count > 0.0).then(|| count / span.as_secs_f64());
+    let throughput = throughput(run);
     let num_decode_tokens = run.requests.iter().map(|row| u64::from(row.num_decode_tokens_actual)).sum::<u64>();
     let of = |metric| Sorted::new(metrics::values(run, metric)).map(|sample| summary(&sample));
     KeyResults {
@@ -59,9 +56,9 @@ pub fn key_results(run: &Run) -> KeyResults {
         num_completed: completed.len(),
         num_prefill_tokens: run.requests.iter().map(|row| u64::from(row.num_prefill_tokens)).sum(),
         num_decode_tokens,
-        span_ns: span.0,
-        throughput_rps: rate(completed.len() as f64),
-        throughput_tokens_per_s: rate(num_decode_tokens as f64),
+        span_ns: throughput.span_ns,
+        throughput_rps: throughput.requests_per_s,
+        throughput_tokens_per_s: throughput.output_tokens_per_s,
         ttft: of(Metric::Ttft),
         e2e: of(Metric::E2e),
         itl: of(Metric::Itl),

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::metrics::Metric;
+use crate::compare::ServiceComparison;
+use crate::metrics::{Definition, Metric, Slo};
 use crate::schema::Writer;
 use crate::schema::attribution::Attribution;
 use crate::schema::windows::Windows;
@@ -42,6 +43,9 @@ pub struct Comparison {
     /// Warm-up, steady part and drain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<Windows>,
+    /// Goodput of both sides, where an objective was declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceComparison>,
 }
 
 impl Comparison {
@@ -62,6 +66,16 @@ pub struct CompareOptions {
     pub percentiles: Vec<Percentile>,
     /// Proceed under a banner when runs differ or do not say.
     pub allow_mismatch: bool,
+    /// Whose metrics and percentiles; ours where a document does not say.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub definition: Definition,
+    /// The service-level objective goodput is counted by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slo: Option<Slo>,
+}
+
+fn is_usual(definition: &Definition) -> bool {
+    *definition == Definition::default()
 }
 
 impl Default for CompareOptions {
@@ -71,6 +85,8 @@ impl Default for CompareOptions {
             is_tolerance_declared: false,
             percentiles: Percentile::USUAL.to_vec(),
             allow_mismatch: false,
+            definition: Definition::default(),
+            slo: None,
         }
     }
 }

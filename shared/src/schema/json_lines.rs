@@ -39,6 +39,11 @@ impl<R: Read> JsonLines<R> {
         }
     }
 
+    /// The current line, from 1.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// An error about the current line.
     pub(crate) fn error(&self, problem: impl Into<String>) -> DataError {
         DataError::new(&self.file, problem).at_line(self.number)

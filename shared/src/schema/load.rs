@@ -2,8 +2,11 @@
 
 use std::io::Read;
 
+use crate::schema::foreign::{sarathi, vllm};
+use crate::schema::requests::read_table;
+use crate::schema::table::TableReader;
 use crate::schema::{
-    DataError, Run, RunMeta, Workload, WorkloadMeta, read_prefixes, read_requests, read_steps, read_tokens,
+    DataError, RequestRow, Run, RunMeta, Workload, WorkloadMeta, read_prefixes, read_steps, read_tokens,
 };
 
 /// Largest metadata document taken.
@@ -19,6 +22,11 @@ pub trait Folder {
     /// # Errors
     /// When it is there and cannot be read.
     fn open<'a>(&'a mut self, file: &str) -> Result<Option<Box<dyn Read + 'a>>, DataError>;
+
+    /// What errors call `file` in it.
+    fn path_of(&self, file: &str) -> String {
+        format!("{}/{file}", self.name())
+    }
 }
 
 /// Reads a small document whole; `None` when it is not there.
@@ -26,7 +34,7 @@ pub trait Folder {
 /// # Errors
 /// When it cannot be read or is larger than [`MAX_META_BYTES`].
 pub fn read_document(folder: &mut dyn Folder, file: &str) -> Result<Option<Vec<u8>>, DataError> {
-    let path = format!("{}/{file}", folder.name());
+    let path = folder.path_of(file);
     let Some(input) = folder.open(file)? else { return Ok(None) };
     let mut bytes = Vec::new();
     input
@@ -39,13 +47,13 @@ pub fn read_document(folder: &mut dyn Folder, file: &str) -> Result<Option<Vec<u
     Ok(Some(bytes))
 }
 
-/// Reads and checks a run directory.
+/// Reads and checks a run directory, ours or of another tool ([`crate::schema::foreign`]).
 ///
 /// # Errors
-/// A missing `request_metrics.csv`, or the first broken cell or invariant of any file.
+/// No requests, or the first broken cell or invariant of any file.
 pub fn load_run(folder: &mut dyn Folder) -> Result<Run, DataError> {
     let meta = match read_document(folder, "run_meta.json")? {
-        Some(bytes) => RunMeta::read(&format!("{}/run_meta.json", folder.name()), &bytes)?,
+        Some(bytes) => RunMeta::read(&folder.path_of("run_meta.json"), &bytes)?,
         None => RunMeta::default(),
     };
     load_rows(folder, meta)
@@ -55,16 +63,9 @@ pub fn load_run(folder: &mut dyn Folder) -> Result<Run, DataError> {
 ///
 /// # Errors
 /// As [`load_run`].
-pub fn load_rows(folder: &mut dyn Folder, meta: RunMeta) -> Result<Run, DataError> {
+pub fn load_rows(folder: &mut dyn Folder, mut meta: RunMeta) -> Result<Run, DataError> {
     let name = folder.name();
-    let file = format!("{name}/request_metrics.csv");
-    let requests = match folder.open("request_metrics.csv")? {
-        Some(input) => read_requests(&file, input)?,
-        None => {
-            return Err(DataError::new(file, "is missing: this is not a run directory")
-                .with_hint("a run directory holds request_metrics.csv and, for ITL, token_metrics.csv"));
-        }
-    };
+    let requests = load_requests(folder, &mut meta)?;
     let num_requests = requests.len();
     let tokens = match folder.open("token_metrics.csv")? {
         Some(input) => Some(read_tokens(&format!("{name}/token_metrics.csv"), input, num_requests)?),
@@ -75,6 +76,29 @@ pub fn load_rows(folder: &mut dyn Folder, meta: RunMeta) -> Result<Run, DataErro
         None => None,
     };
     Run::assemble(&name, meta, requests, tokens, steps)
+}
+
+/// The requests, in the format at hand; what a foreign one tells beyond them goes into `meta`.
+fn load_requests(folder: &mut dyn Folder, meta: &mut RunMeta) -> Result<Vec<RequestRow>, DataError> {
+    let file = folder.path_of("request_metrics.csv");
+    if let Some(input) = folder.open("request_metrics.csv")? {
+        let table = TableReader::new(&file, input)?;
+        return if sarathi::is_in_seconds(&table) { sarathi::read(table, meta) } else { read_table(table) };
+    }
+    let records = folder.path_of("requests.jsonl");
+    let requests = match folder.open("requests.jsonl")? {
+        Some(input) => vllm::read(&records, input, meta)?,
+        None => {
+            return Err(DataError::new(file, "is missing: this is not a run directory").with_hint(
+                "a run directory holds request_metrics.csv and, for ITL, token_metrics.csv; \
+                 of other tools a requests.jsonl of vLLM stamps is read too",
+            ));
+        }
+    };
+    if let Some(bytes) = read_document(folder, "meta.json")? {
+        vllm::describe(&folder.path_of("meta.json"), &bytes, meta)?;
+    }
+    Ok(requests)
 }
 
 /// Reads and checks a workload directory.

@@ -3,6 +3,7 @@
 pub mod attribution;
 pub mod comparison;
 mod error;
+pub mod foreign;
 mod json_lines;
 mod load;
 mod manifest;

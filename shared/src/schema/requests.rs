@@ -48,6 +48,8 @@ pub struct RequestRow {
     pub request_id: u32,
     /// When the workload planned it to arrive.
     pub arrival: Nanos,
+    /// When a client really sent it, where one did; the plan is `arrival`.
+    pub sent: Option<Nanos>,
     /// When an engine step first held it.
     pub scheduled: Option<Nanos>,
     /// When its first token was there; none for a failed, rejected or zero-token request.
@@ -73,9 +75,39 @@ impl RequestRow {
     pub fn has_output(&self) -> bool {
         self.status == RequestStatus::Ok && self.num_decode_tokens_actual > 0
     }
+
+    /// Its times come in the order in which they happen, within [`MAX_SPAN`]; else the column of the first
+    /// that does not, and what is wrong with it.
+    pub(crate) fn check_order(&self) -> Result<(), (&'static str, String)> {
+        let ordered = [
+            ("scheduled_time_ns", self.scheduled),
+            ("first_token_time_ns", self.first_token),
+            ("completion_time_ns", self.completion),
+        ];
+        let (mut previous_name, mut previous) = ("arrival_time_ns", self.arrival);
+        for (name, time) in ordered {
+            let Some(time) = time else { continue };
+            if time < previous {
+                return Err((name, format!("{time} is before {previous_name} {previous}")));
+            }
+            (previous_name, previous) = (name, time);
+        }
+        if let (Some(sent), Some(first)) = (self.sent, self.first_token)
+            && first < sent
+        {
+            return Err(("sent_time_ns", format!("{sent} is after first_token_time_ns {first}")));
+        }
+        // A clock may have let a client send before the plan, but not years before.
+        let earliest = self.sent.map_or(self.arrival, |sent| sent.min(self.arrival));
+        if previous.saturating_sub(earliest) > MAX_SPAN {
+            let problem = format!("{previous} is years after arrival_time_ns {}: not the same clock", self.arrival);
+            return Err((previous_name, problem));
+        }
+        Ok(())
+    }
 }
 
-const HEADER: [&str; 13] = [
+const HEADER: [&str; 14] = [
     "request_id",
     "arrival_time_ns",
     "first_token_time_ns",
@@ -89,6 +121,7 @@ const HEADER: [&str; 13] = [
     "scheduled_time_ns",
     "num_preemptions",
     "error_msg",
+    "sent_time_ns",
 ];
 
 /// Reads and checks a whole file; rows come back sorted by `request_id`.
@@ -96,7 +129,11 @@ const HEADER: [&str; 13] = [
 /// # Errors
 /// The first broken cell or invariant, by file, line and column.
 pub fn read_requests(file: &str, input: impl Read) -> Result<Vec<RequestRow>, DataError> {
-    let mut table = TableReader::new(file, input)?;
+    read_table(TableReader::new(file, input)?)
+}
+
+/// The same of a table whose header was looked at.
+pub(crate) fn read_table<R: Read>(mut table: TableReader<R>) -> Result<Vec<RequestRow>, DataError> {
     let id = table.required("request_id")?;
     let arrival = table.required("arrival_time_ns")?;
     let first_token = table.required("first_token_time_ns")?;
@@ -109,6 +146,7 @@ pub fn read_requests(file: &str, input: impl Read) -> Result<Vec<RequestRow>, Da
     let scheduled = table.optional("scheduled_time_ns");
     let preemptions = table.optional("num_preemptions");
     let message = table.optional("error_msg");
+    let sent = table.optional("sent_time_ns");
 
     let mut rows: Vec<(u64, RequestRow)> = Vec::new();
     while table.next_row()? {
@@ -116,6 +154,7 @@ pub fn read_requests(file: &str, input: impl Read) -> Result<Vec<RequestRow>, Da
         let row = RequestRow {
             request_id: table.small_integer(id)?,
             arrival: table.time(arrival)?,
+            sent: optional(sent)?,
             first_token: table.optional_time(first_token)?,
             completion: optional(completion)?,
             scheduled: optional(scheduled)?,
@@ -138,14 +177,29 @@ pub fn read_requests(file: &str, input: impl Read) -> Result<Vec<RequestRow>, Da
         check_row(&table, &row, optional(ttft)?)?;
         rows.push((table.line(), row));
     }
-    if rows.is_empty() {
-        return Err(DataError::new(file, "holds no request: it has a header and nothing else"));
-    }
-    rows.sort_by_key(|(line, row)| (row.request_id, *line));
-    for (expected, (line, row)) in rows.iter().enumerate() {
-        check_id(file, *line, expected as u64, u64::from(row.request_id))?;
-    }
+    let rows = in_id_order(table.file(), rows, |(line, row)| (*line, row.request_id))?;
     Ok(rows.into_iter().map(|(_, row)| row).collect())
+}
+
+/// Sorts requests by id and checks that there are some and that ids are `0..N-1`; `place` gives a
+/// request's line and id.
+pub(crate) fn in_id_order<T>(
+    file: &str,
+    mut rows: Vec<T>,
+    place: impl Fn(&T) -> (u64, u32),
+) -> Result<Vec<T>, DataError> {
+    if rows.is_empty() {
+        return Err(DataError::new(file, "holds no request"));
+    }
+    rows.sort_by_key(|row| {
+        let (line, id) = place(row);
+        (id, line)
+    });
+    for (expected, row) in rows.iter().enumerate() {
+        let (line, id) = place(row);
+        check_id(file, line, expected as u64, u64::from(id))?;
+    }
+    Ok(rows)
 }
 
 /// Ids are `0..N-1`: after sorting, row `expected` must have that id.
@@ -169,22 +223,8 @@ fn check_row<R: Read>(table: &TableReader<R>, row: &RequestRow, ttft: Option<Nan
     if row.status == RequestStatus::Ok && row.num_decode_tokens_actual > 0 && row.first_token.is_none() {
         return fail("first_token_time_ns", "is blank though the request is `ok` and has tokens".to_owned());
     }
-    let ordered = [
-        ("scheduled_time_ns", row.scheduled),
-        ("first_token_time_ns", row.first_token),
-        ("completion_time_ns", row.completion),
-    ];
-    let (mut previous_name, mut previous) = ("arrival_time_ns", row.arrival);
-    for (name, time) in ordered {
-        let Some(time) = time else { continue };
-        if time < previous {
-            return fail(name, format!("{time} is before {previous_name} {previous}"));
-        }
-        (previous_name, previous) = (name, time);
-    }
-    if previous.saturating_sub(row.arrival) > MAX_SPAN {
-        let problem = format!("{previous} is years after arrival_time_ns {}: not the same clock", row.arrival);
-        return fail(previous_name, problem);
+    if let Err((column, problem)) = row.check_order() {
+        return fail(column, problem);
     }
     if let (Some(ttft), Some(first)) = (ttft, row.first_token) {
         let difference = first - row.arrival;
@@ -235,6 +275,7 @@ impl<W: Write> RequestWriter<W> {
                 time(row.scheduled),
                 row.num_preemptions.map_or(String::new(), |count| count.to_string()),
                 row.error_msg.clone().unwrap_or_default(),
+                time(row.sent),
             ])
             .map_err(|error| write_error("request_metrics.csv", &error))
     }

@@ -183,6 +183,29 @@ impl<R: Read> TableReader<R> {
         }
     }
 
+    /// One cell as a span in seconds; `None` when blank.
+    ///
+    /// # Errors
+    /// When it is negative, longer than [`MAX_SPAN`], or not a finite number.
+    pub fn optional_seconds(&self, column: Column) -> Result<Option<f64>, DataError> {
+        if self.cell(column).is_empty() {
+            return Ok(None);
+        }
+        match self.number(column)? {
+            value if value < 0.0 => Err(self.error(column, format!("{value} s is negative"))),
+            value if Nanos::from_secs_f64(value).is_some_and(|span| span <= MAX_SPAN) => Ok(Some(value)),
+            value => Err(self.error(column, format!("{value} s is years long"))),
+        }
+    }
+
+    /// One cell as a span in seconds.
+    ///
+    /// # Errors
+    /// When it is blank, or as [`TableReader::optional_seconds`].
+    pub fn seconds(&self, column: Column) -> Result<f64, DataError> {
+        self.optional_seconds(column)?.ok_or_else(|| self.error(column, "is blank"))
+    }
+
     /// An error about a cell of the current row.
     pub fn error(&self, column: Column, problem: impl Into<String>) -> DataError {
         DataError::new(&self.file, problem).at_line(self.line()).in_column(column.name)
