@@ -1,10 +1,12 @@
 //! Reports as text: run summaries, comparison summaries and tables. Pure, so `verify` can write them again.
 
+mod attribution;
 mod comparison;
 mod definitions;
 mod metric;
 mod run;
 mod steps;
+mod windows;
 
 pub use comparison::{comparison_markdown, tables};
 pub use definitions::{definition_line, definitions_markdown, service_markdown};

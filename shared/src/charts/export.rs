@@ -6,7 +6,8 @@ use plotters::prelude::{IntoDrawingArea, SVGBackend};
 
 use crate::charts::brush::Drawn;
 use crate::charts::theme::FONT_WOFF2;
-use crate::charts::{Axis, FONT_FAMILY, Lettering, Look, Theme, draw_cdf, draw_shift};
+use crate::charts::{Axis, FONT_FAMILY, Lettering, Look, Theme, draw_cdf, draw_shift, draw_waterfall};
+use crate::schema::attribution::Attribution;
 use crate::schema::comparison::MetricComparison;
 
 /// SVG coordinates to a logical pixel: plotters rounds to whole ones.
@@ -22,13 +23,15 @@ pub fn shift_svg(metric: &MetricComparison, theme: Theme, size: (u32, u32)) -> S
     svg(theme, Axis::Linear, size, |area, look| draw_shift(area, metric, look))
 }
 
-/// Whatever `draw` draws, as an SVG document of `width` × `height` pixels.
-pub(super) fn svg(
-    theme: Theme,
-    axis: Axis,
-    (width, height): (u32, u32),
-    draw: impl for<'a> FnOnce(&DrawingArea<SVGBackend<'a>, Shift>, &Look) -> Drawn<SVGBackend<'a>>,
-) -> String {
+/// The waterfall of an attribution, likewise.
+pub fn attribution_svg(attribution: &Attribution, theme: Theme, size: (u32, u32)) -> String {
+    svg(theme, Axis::Linear, size, |area, look| draw_waterfall(area, attribution, look))
+}
+
+fn svg<D>(theme: Theme, axis: Axis, (width, height): (u32, u32), draw: D) -> String
+where
+    D: for<'a> FnOnce(&DrawingArea<SVGBackend<'a>, Shift>, &Look) -> Drawn<SVGBackend<'a>>,
+{
     let mut drawing = String::new();
     {
         let size = (width * SVG_SCALE, height * SVG_SCALE);

@@ -33,7 +33,7 @@ impl ShiftLayout {
         let (low, high) = (all().fold(0.0, f64::min), all().fold(0.0, f64::max));
         let (left, right) = (MARGIN_LEFT, (width - MARGIN_RIGHT).max(MARGIN_LEFT + 40.0));
         let bottom = (height - MARGIN_BOTTOM).max(MARGIN_TOP + 40.0);
-        ShiftLayout { shifts: Scale::around_zero(low, high, (bottom, MARGIN_TOP)), left, right }
+        ShiftLayout { shifts: Scale::signed(low, high, (bottom, MARGIN_TOP)), left, right }
     }
 
     /// Pixel column of a fraction.

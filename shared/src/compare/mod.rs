@@ -1,5 +1,6 @@
 //! Real run against simulated run: pairs, metrics, percentiles, verdict. One pure function; no second definition.
 
+mod attribution;
 #[cfg(test)]
 mod laws;
 mod metric;
@@ -8,6 +9,9 @@ mod pairs;
 mod parity;
 mod sentence;
 mod service;
+#[cfg(test)]
+mod trial;
+mod windows;
 
 pub use service::{ServiceComparison, slo_words};
 
@@ -146,6 +150,8 @@ pub fn compare(
         metrics,
         worst_requests: pairs.worst(),
         order: pairs.order(),
+        attribution: attribution::attribute(first, sim, &pairs.lines),
+        windows: windows::windows(first, sim, &pairs.lines, options),
         service: service::compare(first, sim, options),
     })
 }

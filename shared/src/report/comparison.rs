@@ -3,7 +3,9 @@
 use std::fmt::Write;
 
 use crate::charts::format_duration;
+use crate::report::attribution::{attribution_csv, attribution_section};
 use crate::report::metric::{cdf_csv, metric_section, percentiles_csv, shift_csv};
+use crate::report::windows::windows_section;
 use crate::report::{definition_line, magnitude, percent, said, thousands};
 use crate::schema::comparison::{Comparison, OrderReport, ParityState, RunIdentity};
 
@@ -17,6 +19,9 @@ pub fn tables(comparison: &Comparison) -> Vec<(String, Vec<u8>)> {
         if let Some(shift) = &metric.shift {
             files.push((format!("tables/{stem}_shift.csv"), shift_csv(shift).into_bytes()));
         }
+    }
+    if let Some(attribution) = &comparison.attribution {
+        files.push(("tables/attribution.csv".to_owned(), attribution_csv(attribution).into_bytes()));
     }
     files
 }
@@ -50,6 +55,12 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
     writeln!(out, "{}\n", how_intervals(comparison))?;
     for metric in &comparison.metrics {
         metric_section(out, metric)?;
+    }
+    if let Some(attribution) = &comparison.attribution {
+        attribution_section(out, attribution)?;
+    }
+    if let Some(windows) = &comparison.windows {
+        windows_section(out, windows, comparison)?;
     }
     if let (Some(service), Some(slo)) = (&comparison.service, &comparison.options.slo) {
         service.write_markdown(out, slo)?;

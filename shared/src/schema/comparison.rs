@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 use crate::compare::ServiceComparison;
 use crate::metrics::{Definition, Metric, Slo};
 use crate::schema::Writer;
+use crate::schema::attribution::Attribution;
+use crate::schema::windows::Windows;
 use crate::stats::{BootstrapOptions, Percentile, Verdict};
 
 /// The whole document.
@@ -44,6 +46,12 @@ pub struct Comparison {
     /// The order in which requests got their first tokens, on both sides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<OrderReport>,
+    /// Where the difference comes from, part by part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribution: Option<Attribution>,
+    /// Warm-up, steady part and drain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<Windows>,
     /// Goodput of both sides, where an objective was declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceComparison>,

@@ -1,5 +1,6 @@
 //! The file formats of fidelio, schema v1: one file an artifact; parse, check, write. Knows bytes, not files.
 
+pub mod attribution;
 pub mod comparison;
 mod error;
 pub mod foreign;
@@ -14,6 +15,7 @@ mod run;
 mod steps;
 pub mod table;
 mod tokens;
+pub mod windows;
 mod workload;
 mod workload_tables;
 

@@ -1,5 +1,6 @@
 //! Statistics of a comparison: exact quantiles, intervals, distances, sample floors, verdicts. Same bits natively and in wasm.
 
+mod bins;
 mod block_length;
 mod bootstrap;
 mod clusters;
@@ -11,7 +12,9 @@ mod laws;
 mod peers;
 mod quantile;
 mod verdict;
+mod windows;
 
+pub use bins::quartile_bins;
 pub use block_length::block_length;
 pub use bootstrap::{Blocks, BootstrapOptions, Resamples, resample};
 pub use clusters::Clusters;
@@ -21,3 +24,4 @@ pub use kendall::kendall_tau;
 pub use laws::{normal_quantile, student_quantile};
 pub use quantile::{CentiNanos, Percentile, Sorted};
 pub use verdict::{Doubt, Evidence, Judgement, Verdict, judge, sample_floor};
+pub use windows::{Trend, mser5, trend};
