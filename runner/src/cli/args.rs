@@ -101,6 +101,17 @@ pub enum Verb {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         out: Option<PathBuf>,
     },
+    /// Search for the highest arrival rate the simulated engine sustains
+    Capacity {
+        #[command(flatten)]
+        experiment: ExperimentArgs,
+        /// A profile; otherwise the one of the experiment's hardware and model
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        profile: Option<PathBuf>,
+        /// Tell the rate at this share of the capacity, as `85%` or `0.85`
+        #[arg(long, value_name = "SHARE", value_parser = fraction, default_value = "85%")]
+        share: f64,
+    },
     /// Hold a simulated run against real ones
     Compare {
         /// Real run directories: the first is compared, the others are its repeats

@@ -11,7 +11,8 @@ use crate::cli::args::{Args, ExperimentArgs, Verb};
 use crate::commands::compare::CompareInputs;
 use crate::commands::save_workload::save_workload;
 use crate::commands::{
-    Context, Outcome, bundle, compare, configs, doctor, measure, profile, run, simulate, summary, trace, verify, view,
+    Context, Outcome, bundle, capacity, compare, configs, doctor, measure, profile, run, simulate, summary, trace,
+    verify, view,
 };
 use crate::config::{ConfigRequest, Experiment, Library, resolve, user_file};
 use crate::store::Store;
@@ -55,6 +56,11 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
             let made = simulate::simulate(&context, &experiment, &workload, profile.as_deref(), out.as_deref())?;
             Ok(Outcome::made(&made))
         }
+        Verb::Capacity { experiment, profile, share } => {
+            let experiment = resolved(experiment)?;
+            let profile = profile.or_else(|| simulate::usual_profile(&context, &experiment));
+            capacity::capacity(&context, &experiment, profile.as_deref(), share)
+        }
         Verb::Compare {
             real,
             sim,
@@ -75,6 +81,7 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
                 allow_mismatch,
                 definition: usual.definition,
                 slo: usual.slo,
+                verdict_on: usual.verdict_on,
                 bootstrap: BootstrapOptions {
                     num_resamples: resamples.unwrap_or(usual.bootstrap.num_resamples),
                     seed: seed.unwrap_or(usual.bootstrap.seed),

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use fidelio_shared::schema::{Origin, RunMeta, Workload, read_document, write_json};
 use fidelio_shared::serving::SchedulerConfig;
 use fidelio_shared::simulate::vidur::VidurSimulation;
-use fidelio_shared::simulate::{Simulation, SimulationCounts, SimulationError, VidurRecorder};
+use fidelio_shared::simulate::{Recorder, Simulation, SimulationCounts, SimulationError, VidurRecorder};
 use fidelio_shared::time::Nanos;
 use serde_json::{Map, Value, json};
 
@@ -82,7 +82,7 @@ pub fn simulate(
 
 /// The scheduler with its KV blocks: where a GPU's memory decides, those its profile was measured with, else those a
 /// known memory has room for.
-fn counted_blocks(experiment: &Experiment, loaded: &LoadedModel) -> anyhow::Result<SchedulerConfig> {
+pub(super) fn counted_blocks(experiment: &Experiment, loaded: &LoadedModel) -> anyhow::Result<SchedulerConfig> {
     let mut scheduler = experiment.scheduler.clone();
     if scheduler.num_blocks > 0 {
         return Ok(scheduler);
@@ -176,11 +176,12 @@ fn begun(experiment: &Experiment, id: &str, workload_dir: &Path, workload: &Work
     run
 }
 
-fn native(
+/// Simulates on our own clock, and says what happened.
+pub(super) fn native<R: Recorder<Error: Into<anyhow::Error>>>(
     experiment: &Experiment,
     workload: &Workload,
     loaded: &LoadedModel,
-    recorder: &mut FileRecorder,
+    recorder: &mut R,
 ) -> anyhow::Result<Map<String, Value>> {
     let cluster = experiment.cluster.config();
     let simulation =

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use fidelio_shared::capacity::CapacityOptions;
 use fidelio_shared::latency::Hardware;
 use fidelio_shared::schema::DataError;
 use fidelio_shared::schema::comparison::CompareOptions;
@@ -42,6 +43,8 @@ pub struct Experiment {
     pub profile: ProfileConfig,
     /// How real and simulated runs are compared.
     pub compare: CompareConfig,
+    /// How the highest sustained rate is searched for.
+    pub capacity: CapacityOptions,
     /// Where all this came from; not part of the settings.
     #[serde(skip)]
     pub source: ConfigSource,

@@ -6,6 +6,7 @@
 //! had changed in that group, and setting another `kind` in a table starts that table afresh.
 
 mod blocks;
+mod check;
 mod error;
 mod experiment;
 mod layers;

@@ -187,7 +187,7 @@ pub fn workload_identity(workload: &Workload) -> WorkloadIdentity {
 }
 
 fn overall(metrics: &[MetricComparison], options: &CompareOptions, num_requests: usize) -> OverallVerdict {
-    let headline: Vec<&MetricComparison> = metrics.iter().filter(|metric| metric.metric.is_headline()).collect();
+    let headline: Vec<&MetricComparison> = metrics.iter().filter(|metric| options.is_judged(metric.metric)).collect();
     let rows = headline.iter().flat_map(|metric| &metric.percentiles);
     let verdict = rows.map(|row| row.verdict).max().unwrap_or(Verdict::CannotTell);
     OverallVerdict { verdict, sentence: sentence::verdict(verdict, &headline, options, num_requests) }

@@ -26,7 +26,7 @@ pub(super) fn windows(real: &Run, sim: &Run, lines: &[Line<'_>], options: &Compa
         SteadyState::Found { from_ns, to_ns, .. } => {
             let inside = |line: &&&Line<'_>| (from_ns..=to_ns).contains(&line.0.arrival.0);
             let steady: Vec<&Line<'_>> = order.iter().filter(inside).copied().collect();
-            let headline = Metric::ALL.into_iter().filter(|metric| metric.is_headline());
+            let headline = Metric::ALL.into_iter().filter(|metric| options.is_judged(*metric));
             headline.filter_map(|metric| windowed(metric, &steady, options)).collect()
         }
     };

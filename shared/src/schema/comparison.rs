@@ -78,6 +78,9 @@ pub struct CompareOptions {
     /// How intervals are computed.
     #[serde(default)]
     pub bootstrap: BootstrapOptions,
+    /// Metrics the overall verdict rests on; none is the usual ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verdict_on: Vec<Metric>,
     /// Whose metrics and percentiles; ours where a document does not say.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub definition: Definition,
@@ -90,6 +93,13 @@ fn is_usual(definition: &Definition) -> bool {
     *definition == Definition::default()
 }
 
+impl CompareOptions {
+    /// The overall verdict rests on this metric.
+    pub fn is_judged(&self, metric: Metric) -> bool {
+        if self.verdict_on.is_empty() { metric.is_headline() } else { self.verdict_on.contains(&metric) }
+    }
+}
+
 impl Default for CompareOptions {
     fn default() -> Self {
         CompareOptions {
@@ -98,6 +108,7 @@ impl Default for CompareOptions {
             percentiles: Percentile::USUAL.to_vec(),
             allow_mismatch: false,
             bootstrap: BootstrapOptions::default(),
+            verdict_on: Vec::new(),
             definition: Definition::default(),
             slo: None,
         }
