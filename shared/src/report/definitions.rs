@@ -43,10 +43,16 @@ fn sections(out: &mut String, readings: &[Reading]) -> std::fmt::Result {
     Ok(())
 }
 
-/// Throughput of a run, and its goodput under an objective; `None` is one that cannot be judged.
-pub fn service_markdown(throughput: &Throughput, slo: &Slo, goodput: Option<&Goodput>) -> String {
+/// Throughput of a run, and its goodput under an objective by a definition; `None` is one that cannot be judged.
+pub fn service_markdown(
+    throughput: &Throughput,
+    slo: &Slo,
+    definition: Definition,
+    goodput: Option<&Goodput>,
+) -> String {
     let rate = |rate: Option<f64>| rate.map_or("–".to_owned(), |rate| format!("{rate:.3}"));
-    let mut text = format!("## Service under {}\n\n| | |\n|---|---:|\n", slo_words(slo));
+    let mut text = format!("## Service under {}, as `{}` counts\n\n", slo_words(slo), definition.key());
+    text.push_str("| | |\n|---|---:|\n");
     let mut row = |name: &str, value: String| text.push_str(&format!("| {name} | {value} |\n"));
     row("requests/s", rate(throughput.requests_per_s));
     row("output tokens/s", rate(throughput.output_tokens_per_s));
