@@ -38,10 +38,10 @@ fn files_of_other_tools_are_compared_bundled_and_verified_by_the_definition_name
     scratch.fidelio(&base).refused(&["neither run says `model`", "--allow-mismatch"]);
     let asked = [&base[..], &["--allow-mismatch", "--definition", "vidur", "--slo", "e2e=60s"]].concat();
     let ran = scratch.fidelio(&asked).expect(0);
-    assert!(ran.stdout.contains("Metrics as `vidur` defines them"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("metrics are as `vidur` defines them"), "{}", ran.stdout);
     let summary = fs::read_to_string(scratch.join(&ran.path().display().to_string()).join("summary.md"));
     let summary = summary.expect("a summary");
-    let place = summary.find("Metrics as `vidur` defines them").expect("named");
+    let place = summary.find("metrics are as `vidur` defines them").expect("named");
     assert!(summary[..place].lines().count() < 8, "in the first lines:\n{summary}");
     for words in ["## Normalised decode", "Goodput under E2E ≤ 60.00 s", "| requests that kept it, % |"] {
         assert!(summary.contains(words), "{words} is not in\n{summary}");

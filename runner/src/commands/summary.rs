@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use fidelio_shared::charts::format_duration;
 use fidelio_shared::metrics::{Definition, Slo, goodput, readings, throughput};
 use fidelio_shared::report::{
-    definition_line, definitions_markdown, interval_words, key_results, magnitude, percent, run_markdown, service_markdown,
+    definitions_markdown, interval_words, key_results, magnitude, percent, run_markdown, service_markdown,
     verdict_words,
 };
 use fidelio_shared::schema::Run;
@@ -52,9 +52,6 @@ pub fn comparison_text(comparison: &Comparison) -> String {
     let mut text = format!("{}\n", comparison.verdict.sentence);
     for notice in &comparison.notices {
         text.push_str(&format!("! {}\n", notice.text));
-    }
-    if let Some(line) = definition_line(comparison.options.definition) {
-        text.push_str(&format!("{line}\n"));
     }
     let has_noise = comparison.real.len() > 1;
     text.push_str(&format!(

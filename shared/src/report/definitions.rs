@@ -6,14 +6,6 @@ use crate::charts::format_duration;
 use crate::compare::slo_words;
 use crate::metrics::{Definition, Goodput, Reading, Slo, Throughput};
 
-/// Whose metrics a report holds, where they are not ours.
-pub fn definition_line(definition: Definition) -> Option<String> {
-    (definition != Definition::Fidelio).then(|| {
-        let (key, words, rule) = (definition.key(), definition.words(), definition.quantile_rule().words());
-        format!("Metrics as `{key}` defines them: {words}; {rule}.")
-    })
-}
-
 /// One table a metric, one row a tool, and in what each tool differs.
 pub fn definitions_markdown(readings: &[Reading]) -> String {
     let mut text = "## The same run, as each tool would print it\n".to_owned();
