@@ -134,7 +134,7 @@ fn another_kind_replaces_the_table_it_is_in() {
 
 #[test]
 fn mistakes_name_the_key_and_the_nearest_valid_names() {
-    let cases: [(&[&str], &str, &str); 16] = [
+    let cases: [(&[&str], &str, &str); 18] = [
         (
             &["scheduler.max_num_seq=4"],
             "command line, key `scheduler.max_num_seq`: there is no such key",
