@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use fidelio::commands::configs::{configs_text, list_configs};
 use fidelio::config::{ConfigError, ConfigRequest, Experiment, Library, LoadFormat, resolve};
+use fidelio_shared::metrics::{Definition, Slo};
+use fidelio_shared::time::Nanos;
 use fidelio_shared::workload::{ArrivalProcess, LengthDistribution, RequestSource};
 
 fn configs_dir() -> PathBuf {
@@ -132,7 +134,7 @@ fn another_kind_replaces_the_table_it_is_in() {
 
 #[test]
 fn mistakes_name_the_key_and_the_nearest_valid_names() {
-    let cases: [(&[&str], &str, &str); 16] = [
+    let cases: [(&[&str], &str, &str); 18] = [
         (
             &["scheduler.max_num_seq=4"],
             "command line, key `scheduler.max_num_seq`: there is no such key",
@@ -191,6 +193,12 @@ fn mistakes_name_the_key_and_the_nearest_valid_names() {
             "command line, key `compare.percentiles`: must be numbers between 0 and 100 with at most two decimals",
             "",
         ),
+        (
+            &["compare.definition=vllm"],
+            "command line, key `compare.definition`: `vllm` is not one of its values",
+            "did you mean `vllm-bench`?",
+        ),
+        (&["compare.slo=ttft=5"], "command line, key `compare.slo`: `5` has no unit: write `200ms` or `1.5s`", ""),
         (&["quick"], "command line: `quick` is not an override", "group=option"),
         (
             &["model.name=../up"],
@@ -293,6 +301,17 @@ fn a_declared_tolerance_is_told_from_the_usual_one() {
     let declared = good("quickstart", &["compare.tolerance=0.05", "compare.percentiles=[50, 99.9]"]).compare.options();
     assert_eq!((declared.tolerance, declared.is_tolerance_declared), (0.05, true));
     assert_eq!(declared.percentiles.iter().map(ToString::to_string).collect::<Vec<_>>(), ["p50", "p99.9"]);
+}
+
+#[test]
+fn an_experiment_names_whose_metrics_it_compares_and_its_objective() {
+    let usual = good("quickstart", &[]);
+    assert_eq!((usual.compare.options().definition, usual.compare.options().slo), (Definition::Fidelio, None));
+    assert!(usual.params()["compare"].get("definition").is_none(), "what is usual is not written down");
+    let asked = good("quickstart", &["compare.definition=loadgen", "compare.slo=ttft=2s,tpot=50ms"]);
+    let slo = Slo { ttft: Some(Nanos(2_000_000_000)), tpot: Some(Nanos(50_000_000)), ..Slo::default() };
+    assert_eq!((asked.compare.options().definition, asked.compare.options().slo), (Definition::LoadGen, Some(slo)));
+    assert_eq!(asked.params()["compare"]["slo"], "ttft=2s,tpot=50ms");
 }
 
 #[test]

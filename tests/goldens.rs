@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use folder::Golden;
 
 /// The folder of goldens: `FIDELIO_VIDUR_GOLDENS`, or where they usually lie.
-fn goldens() -> Option<Vec<PathBuf>> {
+pub fn goldens() -> Option<Vec<PathBuf>> {
     let usual = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/vidur_goldens");
     let folder = std::env::var_os("FIDELIO_VIDUR_GOLDENS").map_or_else(|| PathBuf::from(usual), PathBuf::from);
     let Ok(entries) = std::fs::read_dir(&folder) else {

@@ -1,6 +1,7 @@
 //! Every parser under random bytes and random damage: never a panic, errors name the file; and round trips.
 
 mod damage;
+mod foreign;
 mod rows;
 mod samples;
 
@@ -24,6 +25,7 @@ use proptest::sample::{Index, select};
 
 use crate::bundles::zip_of;
 use damage::{Damage, apply, cell, damage, damaged};
+use foreign::*;
 use rows::{phased_steps, profile_row, requests, running_sum, step, text};
 use samples::*;
 
@@ -38,7 +40,7 @@ struct Parser {
 }
 
 /// All of them. Each `read` also checks what must hold of anything that is taken.
-const PARSERS: [Parser; 13] = [
+const PARSERS: [Parser; 16] = [
     Parser { file: "run/request_metrics.csv", read: requests_hold, good: || write_requests(&small_requests(0)) },
     Parser { file: "run/token_metrics.csv", read: tokens_hold, good: || write_tokens(&small_tokens(0), true) },
     Parser { file: "run/step_metrics.csv", read: steps_hold, good: || write_steps(&small_steps()) },
@@ -58,6 +60,9 @@ const PARSERS: [Parser; 13] = [
     Parser { file: "replay.csv", read: traces_hold, good: || SMALL_REPLAY.as_bytes().to_vec() },
     Parser { file: "w/prompts.jsonl", read: prompts_hold, good: || write_prompts(&small_prompts()) },
     Parser { file: "p/steps.csv", read: profile_holds, good: || written(|out| small_profile().write(out)) },
+    Parser { file: "run/request_metrics.csv", read: seconds_hold, good: || SMALL_SECONDS.as_bytes().to_vec() },
+    Parser { file: "run/requests.jsonl", read: records_hold, good: || SMALL_RECORDS.as_bytes().to_vec() },
+    Parser { file: "run/meta.json", read: settings_hold, good: || SMALL_SETTINGS.as_bytes().to_vec() },
     Parser { file: "run/run_meta.json", read: run_meta_holds, good: || write_json(&small_meta("real")) },
     Parser {
         file: "w/workload_meta.json",

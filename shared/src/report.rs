@@ -9,7 +9,7 @@ mod steps;
 mod windows;
 
 pub use comparison::{comparison_markdown, tables};
-pub use definitions::{definition_line, definitions_markdown, service_markdown};
+pub use definitions::{definitions_markdown, service_markdown};
 pub use metric::{cdf_csv, percentiles_csv};
 pub use run::{KeyResults, key_results, run_markdown};
 pub use steps::{Level, MeanPhases, ReplicaResults, StepResults, step_results};

@@ -33,7 +33,7 @@ pub fn requests() -> impl Strategy<Value = (Vec<RequestRow>, Vec<RequestRow>)> {
             RequestRow {
                 request_id: 0,
                 arrival: Nanos(arrival),
-                sent: first_token.map(|_| Nanos(arrival / 2)),
+                sent: first_token.map(|_| Nanos(arrival.saturating_sub(7))),
                 scheduled,
                 first_token,
                 completion,

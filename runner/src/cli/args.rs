@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use fidelio_shared::metrics::{Definition, Slo};
 
 /// How far can a simulation of LLM serving be trusted? Make a workload, run it for real, simulate the
 /// very same workload, compare the two, bundle the comparison and look at it in the browser.
@@ -114,11 +115,12 @@ pub enum Verb {
     },
     /// Hold a simulated run against real ones
     Compare {
-        /// Real run directories: the first is compared, the others are its repeats
-        #[arg(long, required = true, num_args = 1.., value_name = "DIR", value_hint = ValueHint::DirPath)]
+        /// Real runs: the first is compared, the others are its repeats. A directory, or the file another tool
+        /// left: `request_metrics.csv` of Sarathi-Serve or Vidur, `requests.jsonl` of vLLM stamps
+        #[arg(long, required = true, num_args = 1.., value_name = "RUN", value_hint = ValueHint::AnyPath)]
         real: Vec<PathBuf>,
-        /// Simulated run directory
-        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        /// Simulated run, likewise
+        #[arg(long, value_name = "RUN", value_hint = ValueHint::AnyPath)]
         sim: PathBuf,
         /// Directory of the workload both ran
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -138,6 +140,13 @@ pub enum Verb {
         /// Seed of these draws
         #[arg(long, value_name = "SEED")]
         seed: Option<u64>,
+        /// Whose TTFT, ITL, … and percentiles: fidelio, vllm-bench, sglang, guidellm, aiperf, inference-perf,
+        /// loadgen, vidur
+        #[arg(long, value_name = "TOOL", value_parser = definition, default_value = "fidelio")]
+        definition: Definition,
+        /// Count goodput under this objective
+        #[arg(long, value_name = "ttft=200ms,tpot=50ms,…", value_parser = Slo::parse)]
+        slo: Option<Slo>,
         /// Compare runs that differ or do not say, under a banner
         #[arg(long)]
         allow_mismatch: bool,
@@ -175,11 +184,18 @@ pub enum Verb {
         #[arg(long)]
         no_open: bool,
     },
-    /// Summarise one run directory, of fidelio or of another tool
+    /// Summarise one run, of fidelio or of another tool
     Summary {
-        /// Run directory
-        #[arg(value_hint = ValueHint::DirPath)]
+        /// Run directory, or the file another tool left
+        #[arg(value_hint = ValueHint::AnyPath)]
         run: PathBuf,
+        /// Add what tools would print of it: one of fidelio, vllm-bench, sglang, guidellm, aiperf, inference-perf,
+        /// loadgen, vidur, several with commas, or all
+        #[arg(long, value_name = "TOOL|all", value_parser = definitions)]
+        definition: Option<Definitions>,
+        /// Add throughput, and goodput under this objective
+        #[arg(long, value_name = "ttft=200ms,tpot=50ms,…", value_parser = Slo::parse)]
+        slo: Option<Slo>,
     },
     /// Write one run as a trace for ui.perfetto.dev and chrome://tracing: its steps and requests in time
     Trace {
@@ -202,6 +218,25 @@ pub enum Verb {
         /// Shell
         shell: Shell,
     },
+}
+
+/// Several definitions, as one argument.
+#[derive(Clone, Debug)]
+pub struct Definitions(pub Vec<Definition>);
+
+fn definition(name: &str) -> Result<Definition, String> {
+    Definition::parse(name.trim()).ok_or_else(|| {
+        let known: Vec<&str> = Definition::ALL.into_iter().map(Definition::key).collect();
+        format!("none of {}", known.join(", "))
+    })
+}
+
+/// `all`, or names with commas.
+fn definitions(text: &str) -> Result<Definitions, String> {
+    match text.trim() {
+        "all" => Ok(Definitions(Definition::ALL.to_vec())),
+        names => names.split(',').map(definition).collect::<Result<_, _>>().map(Definitions),
+    }
 }
 
 /// `10%` or `0.1`.

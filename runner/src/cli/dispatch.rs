@@ -70,6 +70,8 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
             confidence,
             resamples,
             seed,
+            definition,
+            slo,
             allow_mismatch,
             out,
         } => {
@@ -79,8 +81,8 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
                 is_tolerance_declared: tolerance.is_some(),
                 percentiles: if percentiles.is_empty() { usual.percentiles } else { ascending(percentiles) },
                 allow_mismatch,
-                definition: usual.definition,
-                slo: usual.slo,
+                definition,
+                slo,
                 verdict_on: usual.verdict_on,
                 bootstrap: BootstrapOptions {
                     num_resamples: resamples.unwrap_or(usual.bootstrap.num_resamples),
@@ -100,7 +102,10 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
             view::run(&bundles, port, !no_open)?;
             Ok(Outcome::new("", serde_json::Value::Null))
         }
-        Verb::Summary { run } => summary::summary(&run),
+        Verb::Summary { run, definition, slo } => {
+            let definitions = definition.map_or_else(Vec::new, |definitions| definitions.0);
+            summary::summary(&run, &definitions, slo.as_ref())
+        }
         Verb::Trace { run, out } => trace::trace(&context, &run, out.as_deref()),
         Verb::Doctor => Ok(doctor::doctor()),
         Verb::Configs { group } => {

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use fidelio_shared::charts::format_duration;
-use fidelio_shared::report::{interval_words, key_results, magnitude, percent, run_markdown, verdict_words};
+use fidelio_shared::metrics::{Definition, Slo, goodput, readings, throughput};
+use fidelio_shared::report::{
+    definitions_markdown, interval_words, key_results, magnitude, percent, run_markdown, service_markdown,
+    verdict_words,
+};
 use fidelio_shared::schema::Run;
 use fidelio_shared::schema::comparison::Comparison;
 use serde_json::json;
@@ -12,14 +16,28 @@ use serde_json::json;
 use crate::commands::Outcome;
 use crate::store::load_run_dir;
 
-/// Summarises a run of ours or of another tool.
+/// Summarises a run of ours or of another tool; adds what `definitions` would print of it, and what it
+/// served under `slo`.
 ///
 /// # Errors
 /// When the directory is not a run, or a file is broken.
-pub fn summary(dir: &Path) -> anyhow::Result<Outcome> {
+pub fn summary(dir: &Path, definitions: &[Definition], slo: Option<&Slo>) -> anyhow::Result<Outcome> {
     let run = load(dir)?;
-    let text = run_markdown(&run);
-    Ok(Outcome::new(text.trim_end(), json!(key_results(&run))))
+    let mut text = run_markdown(&run);
+    let mut json = json!(key_results(&run));
+    if !definitions.is_empty() {
+        definitions.iter().try_for_each(|definition| definition.check(&run))?;
+        let readings = readings(&run, definitions);
+        text.push_str(&format!("\n{}", definitions_markdown(&readings)));
+        json["definitions"] = json!(readings);
+    }
+    if let Some(slo) = slo {
+        let definition = definitions.first().copied().unwrap_or_default();
+        let (throughput, goodput) = (throughput(&run), goodput(&run, slo, definition));
+        text.push_str(&format!("\n{}", service_markdown(&throughput, slo, definition, goodput.as_ref())));
+        json["service"] = json!({ "slo": slo, "definition": definition, "throughput": throughput, "goodput": goodput });
+    }
+    Ok(Outcome::new(text.trim_end(), json))
 }
 
 /// Reads a run, called by its directory's name.

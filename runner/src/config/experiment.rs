@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use fidelio_shared::capacity::CapacityOptions;
 use fidelio_shared::latency::Hardware;
+use fidelio_shared::metrics::{Definition, Slo};
 use fidelio_shared::schema::DataError;
 use fidelio_shared::schema::comparison::CompareOptions;
 use fidelio_shared::serving::{ClusterConfig, RouterPolicy, SchedulerConfig};
@@ -373,12 +374,28 @@ pub struct CompareConfig {
     pub percentiles: Vec<f64>,
     /// How intervals are computed.
     pub bootstrap: BootstrapOptions,
+    /// Whose metrics and percentiles (`fidelio`, `vllm-bench`, …).
+    #[serde(skip_serializing_if = "is_ours")]
+    pub definition: Definition,
+    /// The service-level objective goodput is counted by, as `ttft=200ms,tpot=50ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slo: Option<Slo>,
+}
+
+fn is_ours(definition: &Definition) -> bool {
+    *definition == Definition::Fidelio
 }
 
 impl Default for CompareConfig {
     fn default() -> Self {
         let usual = Percentile::USUAL.iter().map(|percentile| percentile.fraction() * 100.0);
-        CompareConfig { tolerance: None, percentiles: usual.collect(), bootstrap: BootstrapOptions::default() }
+        CompareConfig {
+            tolerance: None,
+            percentiles: usual.collect(),
+            bootstrap: BootstrapOptions::default(),
+            definition: Definition::default(),
+            slo: None,
+        }
     }
 }
 
@@ -391,6 +408,8 @@ impl CompareConfig {
             is_tolerance_declared: self.tolerance.is_some(),
             percentiles: self.percentiles.iter().map(|percent| Percentile((percent * 100.0).round() as u32)).collect(),
             bootstrap: self.bootstrap,
+            definition: self.definition,
+            slo: self.slo,
             ..usual
         }
     }

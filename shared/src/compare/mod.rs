@@ -99,7 +99,7 @@ pub fn compare(
         Some(workload) => workload.clone(),
         None => workload_of(first),
     };
-    let mut notices = Vec::new();
+    let mut notices: Vec<Notice> = sentence::definition(options.definition).into_iter().collect();
     for run in real.iter().chain([sim]) {
         let Err(error) = run.check_workload(&asked) else { continue };
         // Without the same requests there are no pairs: no banner can mend that.

@@ -1,11 +1,19 @@
 //! What a comparison says in words: the verdict line and the banners.
 
+use crate::metrics::Definition;
 use crate::report::{interval_words, magnitude, percent, thousands};
 use crate::schema::comparison::{
     CompareOptions, Counts, MetricComparison, Notice, NoticeKind, ParityRow, ParityState, PercentileRow,
 };
 use crate::schema::{Origin, Run};
 use crate::stats::{Doubt, Verdict};
+
+/// Whose metrics a comparison holds, where they are not ours.
+pub fn definition(definition: Definition) -> Option<Notice> {
+    let (key, words, rule) = (definition.key(), definition.words(), definition.quantile_rule().words());
+    let text = format!("metrics are as `{key}` defines them: {words}; {rule}");
+    (definition != Definition::Fidelio).then_some(Notice { kind: NoticeKind::Definition, text })
+}
 
 /// One line over all percentiles of the headline metrics.
 pub fn verdict(

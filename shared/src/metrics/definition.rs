@@ -193,9 +193,9 @@ impl Definition {
             _ if self == Definition::Fidelio => line.values(metric),
             _ if !self.metrics().contains(&metric) => Vec::new(),
             Metric::Itl => self.inter_token(line),
-            Metric::Ttft | Metric::E2e | Metric::NormalisedE2e => self.from_start(line, metric).into_iter().collect(),
+            Metric::Ttft | Metric::E2e | Metric::NormalisedE2e => self.since_start(line, metric).into_iter().collect(),
             Metric::Tpot if self == Definition::GuideLlm => {
-                let spread = self.from_start(line, Metric::NormalisedE2e);
+                let spread = self.since_start(line, Metric::NormalisedE2e);
                 spread.map_or_else(Vec::new, |value| vec![value; line.num_tokens as usize])
             }
             metric => line.values(metric),
@@ -209,7 +209,7 @@ impl Definition {
     }
 
     /// A latency that begins where the tool's clock does.
-    fn from_start(self, line: &Timeline<'_>, metric: Metric) -> Option<u64> {
+    fn since_start(self, line: &Timeline<'_>, metric: Metric) -> Option<u64> {
         let row = line.row;
         let start = match self {
             Definition::Fidelio | Definition::LoadGen | Definition::Vidur => row.arrival,

@@ -45,22 +45,39 @@ fn per_second(count: u64, span: Nanos) -> Option<f64> {
     (span.0 > 0 && count > 0).then(|| count as f64 / span.as_secs_f64())
 }
 
-/// A service-level objective: the longest a request may take; what is not said is not asked.
+/// A service-level objective: the longest a request may take; what is not said is not asked. Written
+/// `ttft=200ms,tpot=50ms`, in files too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "String", into = "String")]
 pub struct Slo {
     /// Time to first token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttft: Option<Nanos>,
     /// Every gap between tokens of the request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub itl: Option<Nanos>,
     /// Time per output token; a request of one token has none and keeps it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tpot: Option<Nanos>,
     /// End to end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub e2e: Option<Nanos>,
+}
+
+impl TryFrom<String> for Slo {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Slo::parse(&text)
+    }
+}
+
+impl From<Slo> for String {
+    /// Each limit in the largest unit that holds it whole.
+    fn from(slo: Slo) -> String {
+        let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns")];
+        let part = |(metric, limit): (Metric, Nanos)| {
+            let (size, unit) = units.into_iter().find(|(size, _)| limit.0 % size == 0).unwrap_or((1, "ns"));
+            format!("{}={}{unit}", metric.key(), limit.0 / size)
+        };
+        slo.limits().map(part).collect::<Vec<_>>().join(",")
+    }
 }
 
 impl Slo {

@@ -6,7 +6,7 @@ use crate::charts::format_duration;
 use crate::report::attribution::{attribution_csv, attribution_section};
 use crate::report::metric::{cdf_csv, metric_section, percentiles_csv, shift_csv};
 use crate::report::windows::windows_section;
-use crate::report::{definition_line, magnitude, percent, said, thousands};
+use crate::report::{magnitude, percent, said, thousands};
 use crate::schema::comparison::{Comparison, OrderReport, ParityState, RunIdentity};
 
 /// Every table of a comparison: (path inside its directory, bytes).
@@ -38,9 +38,6 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
     writeln!(out, "# Real against simulated\n\n**{}**\n", comparison.verdict.sentence)?;
     for notice in &comparison.notices {
         writeln!(out, "> ⚠ {}\n", notice.text)?;
-    }
-    if let Some(text) = definition_line(comparison.options.definition) {
-        writeln!(out, "{text}\n")?;
     }
     let counts = &comparison.counts;
     writeln!(

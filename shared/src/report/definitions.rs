@@ -6,14 +6,6 @@ use crate::charts::format_duration;
 use crate::compare::slo_words;
 use crate::metrics::{Definition, Goodput, Reading, Slo, Throughput};
 
-/// Whose metrics a report holds, where they are not ours.
-pub fn definition_line(definition: Definition) -> Option<String> {
-    (definition != Definition::Fidelio).then(|| {
-        let (key, words, rule) = (definition.key(), definition.words(), definition.quantile_rule().words());
-        format!("Metrics as `{key}` defines them: {words}; {rule}.")
-    })
-}
-
 /// One table a metric, one row a tool, and in what each tool differs.
 pub fn definitions_markdown(readings: &[Reading]) -> String {
     let mut text = "## The same run, as each tool would print it\n".to_owned();
@@ -43,10 +35,16 @@ fn sections(out: &mut String, readings: &[Reading]) -> std::fmt::Result {
     Ok(())
 }
 
-/// Throughput of a run, and its goodput under an objective; `None` is one that cannot be judged.
-pub fn service_markdown(throughput: &Throughput, slo: &Slo, goodput: Option<&Goodput>) -> String {
+/// Throughput of a run, and its goodput under an objective by a definition; `None` is one that cannot be judged.
+pub fn service_markdown(
+    throughput: &Throughput,
+    slo: &Slo,
+    definition: Definition,
+    goodput: Option<&Goodput>,
+) -> String {
     let rate = |rate: Option<f64>| rate.map_or("–".to_owned(), |rate| format!("{rate:.3}"));
-    let mut text = format!("## Service under {}\n\n| | |\n|---|---:|\n", slo_words(slo));
+    let mut text = format!("## Service under {}, as `{}` counts\n\n", slo_words(slo), definition.key());
+    text.push_str("| | |\n|---|---:|\n");
     let mut row = |name: &str, value: String| text.push_str(&format!("| {name} | {value} |\n"));
     row("requests/s", rate(throughput.requests_per_s));
     row("output tokens/s", rate(throughput.output_tokens_per_s));

@@ -147,6 +147,8 @@ pub enum NoticeKind {
     OutOfProfile,
     /// Something else the runs said of themselves.
     Run,
+    /// The metrics are as another tool defines them.
+    Definition,
 }
 
 /// Who a run is.
