@@ -7,6 +7,8 @@ use crate::compare::ServiceComparison;
 use crate::metrics::{Definition, Metric, Slo};
 use crate::schema::Writer;
 use crate::schema::attribution::Attribution;
+use crate::schema::certificate::LoadCertificate;
+use crate::schema::curves::Curves;
 use crate::schema::windows::Windows;
 use crate::stats::{CentiNanos, Percentile, Verdict};
 
@@ -43,6 +45,12 @@ pub struct Comparison {
     /// Warm-up, steady part and drain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<Windows>,
+    /// Whether the load was what was asked, and what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<LoadCertificate>,
+    /// How full both systems were over time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curves: Option<Curves>,
     /// Goodput of both sides, where an objective was declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceComparison>,
@@ -121,6 +129,8 @@ pub enum NoticeKind {
     EarlyStop,
     /// The latency model was asked outside what was profiled.
     OutOfProfile,
+    /// The load was not what was asked, or more than a run could serve.
+    Load,
     /// Something else the runs said of themselves.
     Run,
 }
