@@ -3,6 +3,7 @@
 mod attribution;
 mod comparison;
 mod definitions;
+mod load;
 mod metric;
 mod run;
 mod steps;

@@ -9,7 +9,7 @@ pub use reader::BundleReader;
 pub use verify::{Verification, verify};
 pub use writer::BundleWriter;
 
-use crate::charts::{Axis, Theme, attribution_svg, cdf_svg, shift_svg};
+use crate::charts::{Axis, Theme, attribution_svg, cdf_svg, curves_svg, shift_svg};
 use crate::schema::comparison::{Comparison, MetricComparison};
 
 /// Size of a comparison's figures in pixels.
@@ -60,6 +60,9 @@ pub fn figures(comparison: &Comparison) -> Vec<(String, Vec<u8>)> {
     if let Some(attribution) = &comparison.attribution {
         let svg = attribution_svg(attribution, Theme::LIGHT, WATERFALL_SIZE);
         figures.push(("figs/attribution.svg".to_owned(), svg.into_bytes()));
+    }
+    if let Some(curves) = &comparison.curves {
+        figures.push(("figs/curves.svg".to_owned(), curves_svg(curves, Theme::LIGHT, FIGURE_SIZE.0).into_bytes()));
     }
     figures
 }

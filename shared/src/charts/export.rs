@@ -6,9 +6,12 @@ use plotters::prelude::{IntoDrawingArea, SVGBackend};
 
 use crate::charts::brush::Drawn;
 use crate::charts::theme::FONT_WOFF2;
-use crate::charts::{Axis, FONT_FAMILY, Lettering, Look, Theme, draw_cdf, draw_shift, draw_waterfall};
+use crate::charts::{
+    Axis, FONT_FAMILY, Lettering, Look, Theme, curves_height, draw_cdf, draw_curves, draw_shift, draw_waterfall,
+};
 use crate::schema::attribution::Attribution;
 use crate::schema::comparison::MetricComparison;
+use crate::schema::curves::Curves;
 
 /// SVG coordinates to a logical pixel: plotters rounds to whole ones.
 const SVG_SCALE: u32 = 8;
@@ -26,6 +29,11 @@ pub fn shift_svg(metric: &MetricComparison, theme: Theme, size: (u32, u32)) -> S
 /// The waterfall of an attribution, likewise.
 pub fn attribution_svg(attribution: &Attribution, theme: Theme, size: (u32, u32)) -> String {
     svg(theme, Axis::Linear, size, |area, look| draw_waterfall(area, attribution, look))
+}
+
+/// The curves of two runs, likewise; as high as they need.
+pub fn curves_svg(curves: &Curves, theme: Theme, width: u32) -> String {
+    svg(theme, Axis::Linear, (width, curves_height(curves)), |area, look| draw_curves(area, curves, look))
 }
 
 fn svg<D>(theme: Theme, axis: Axis, (width, height): (u32, u32), draw: D) -> String

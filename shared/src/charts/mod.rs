@@ -4,6 +4,7 @@
 
 mod brush;
 mod cdf;
+mod curves;
 mod export;
 mod scale;
 mod shift;
@@ -13,9 +14,10 @@ mod waterfall;
 
 pub use brush::Lettering;
 pub use cdf::{CdfLayout, Look, cdf_summary, draw_cdf};
+pub use curves::{curves_height, curves_summary, draw_curves};
 #[cfg(feature = "native")]
 pub use export::cdf_png;
-pub use export::{attribution_svg, cdf_svg, shift_svg};
+pub use export::{attribution_svg, cdf_svg, curves_svg, shift_svg};
 pub use scale::{Axis, Scale};
 pub use shift::{ShiftLayout, draw_shift, shift_summary};
 pub use theme::{FONT_FAMILY, Theme};

@@ -86,15 +86,19 @@ impl Scale {
         Unit::of(self.to.max(-self.from))
     }
 
-    /// Round places, no more than fit a label every 64 pixels.
-    pub fn ticks(&self) -> Vec<Tick> {
+    /// Round values, no more than fit a label every 64 pixels.
+    pub fn places(&self) -> Vec<f64> {
         let most = ((self.right - self.left).abs() / 64.0).max(2.0);
-        let places = match self.axis {
+        match self.axis {
             Axis::Log if self.to / self.from > 8.0 => self.decades(most),
             _ => self.steps(most),
-        };
+        }
+    }
+
+    /// The same as times, with what they say.
+    pub fn ticks(&self) -> Vec<Tick> {
         let unit = self.unit().nanos();
-        places.into_iter().map(|nanos| Tick { nanos, label: plain(nanos / unit) }).collect()
+        self.places().into_iter().map(|nanos| Tick { nanos, label: plain(nanos / unit) }).collect()
     }
 
     fn steps(&self, most: f64) -> Vec<f64> {

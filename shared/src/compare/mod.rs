@@ -1,8 +1,11 @@
 //! Real run against simulated run: pairs, metrics, percentiles, verdict. One pure function; no second definition.
 
 mod attribution;
+mod curves;
 #[cfg(test)]
 mod laws;
+mod levels;
+mod load;
 mod metric;
 mod noise;
 mod pairs;
@@ -135,6 +138,10 @@ pub fn compare(
         notices.push(Notice { kind: NoticeKind::Parity, text: sentence::parity(&rows) });
     }
     notices.extend(sentence::notices(&pairs.counts, first, sim));
+    let windows = windows::windows(first, sim, &pairs.lines, options);
+    let load = load::load(first, sim, windows.as_ref());
+    let failures = load.iter().flat_map(|load| &load.failures);
+    notices.extend(failures.map(|text| Notice { kind: NoticeKind::Load, text: text.clone() }));
     let verdict = overall(&metrics, options, pairs.counts.num_compared);
     Ok(Comparison {
         schema_version: SCHEMA_VERSION.to_owned(),
@@ -151,7 +158,9 @@ pub fn compare(
         worst_requests: pairs.worst(),
         order: pairs.order(),
         attribution: attribution::attribute(first, sim, &pairs.lines),
-        windows: windows::windows(first, sim, &pairs.lines, options),
+        windows,
+        load,
+        curves: curves::curves(first, sim),
         service: service::compare(first, sim, options),
     })
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::charts::format_duration;
 use crate::report::attribution::{attribution_csv, attribution_section};
+use crate::report::load::{curves_csv, load_csv, load_section};
 use crate::report::metric::{cdf_csv, metric_section, percentiles_csv, shift_csv};
 use crate::report::windows::windows_section;
 use crate::report::{magnitude, percent, said, thousands};
@@ -22,6 +23,12 @@ pub fn tables(comparison: &Comparison) -> Vec<(String, Vec<u8>)> {
     }
     if let Some(attribution) = &comparison.attribution {
         files.push(("tables/attribution.csv".to_owned(), attribution_csv(attribution).into_bytes()));
+    }
+    if let Some(load) = &comparison.load {
+        files.push(("tables/load.csv".to_owned(), load_csv(load).into_bytes()));
+    }
+    if let Some(curves) = &comparison.curves {
+        files.push(("tables/curves.csv".to_owned(), curves_csv(curves).into_bytes()));
     }
     files
 }
@@ -58,6 +65,9 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
     }
     if let Some(windows) = &comparison.windows {
         windows_section(out, windows, comparison)?;
+    }
+    if let Some(load) = &comparison.load {
+        load_section(out, load)?;
     }
     if let (Some(service), Some(slo)) = (&comparison.service, &comparison.options.slo) {
         service.write_markdown(out, slo)?;

@@ -124,10 +124,9 @@ fn replica_results(replica_id: u32, rows: &[&StepRow], span: Nanos) -> ReplicaRe
     let counts = |row: &StepRow| [row.num_running, row.num_waiting, row.kv_blocks_used];
     let (mut areas, mut peaks) = ([0u128; 3], [0u64; 3]);
     let (mut busy, mut busy_until) = (Nanos::ZERO, Nanos::ZERO);
-    for (index, row) in rows.iter().enumerate() {
+    for (row, held_until) in rows.iter().zip(StepRow::held_until(rows)) {
         busy += row.end.saturating_sub(row.start.max(busy_until));
         busy_until = busy_until.max(row.end);
-        let held_until = rows.get(index + 1).map_or(busy_until, |next| next.start.min(busy_until));
         let held = held_until.saturating_sub(row.start);
         for (slot, count) in counts(row).into_iter().enumerate() {
             areas[slot] += u128::from(count) * u128::from(held.0);

@@ -13,6 +13,8 @@ use crate::compare::ServiceComparison;
 use crate::metrics::{Definition, Metric, Slo};
 use crate::schema::Writer;
 use crate::schema::attribution::Attribution;
+use crate::schema::certificate::LoadCertificate;
+use crate::schema::curves::Curves;
 use crate::schema::windows::Windows;
 use crate::stats::{BootstrapOptions, Percentile, Verdict};
 
@@ -52,6 +54,12 @@ pub struct Comparison {
     /// Warm-up, steady part and drain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows: Option<Windows>,
+    /// Whether the load was what was asked, and what came of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<LoadCertificate>,
+    /// How full both systems were over time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curves: Option<Curves>,
     /// Goodput of both sides, where an objective was declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceComparison>,
@@ -145,6 +153,8 @@ pub enum NoticeKind {
     EarlyStop,
     /// The latency model was asked outside what was profiled.
     OutOfProfile,
+    /// The load was not what was asked, or more than a run could serve.
+    Load,
     /// Something else the runs said of themselves.
     Run,
     /// The metrics are as another tool defines them.

@@ -1,7 +1,9 @@
 //! The file formats of fidelio, schema v1: one file an artifact; parse, check, write. Knows bytes, not files.
 
 pub mod attribution;
+pub mod certificate;
 pub mod comparison;
+pub mod curves;
 mod error;
 pub mod foreign;
 mod json_lines;

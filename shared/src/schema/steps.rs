@@ -60,6 +60,17 @@ impl StepRow {
         sorted.sort_by_key(|row| (row.start, row.end, row.replica_id, row.step_index));
         sorted
     }
+
+    /// Until when the counts of each step hold, for the steps of one replica by start: until the next one starts or,
+    /// when none does before all are over, until the replica is idle.
+    pub fn held_until(by_start: &[&StepRow]) -> Vec<Nanos> {
+        let mut busy_until = Nanos::ZERO;
+        let held = by_start.iter().enumerate().map(|(index, row)| {
+            busy_until = busy_until.max(row.end);
+            by_start.get(index + 1).map_or(busy_until, |next| next.start.min(busy_until))
+        });
+        held.collect()
+    }
 }
 
 const HEADER: [&str; 12] = [

@@ -75,6 +75,7 @@ fn heading(kind: NoticeKind) -> &'static str {
         NoticeKind::MissingOutput => "Requests without output.",
         NoticeKind::EarlyStop => "Different output lengths.",
         NoticeKind::OutOfProfile => "Beyond the profile.",
+        NoticeKind::Load => "Doubtful load.",
         NoticeKind::Run => "Said by a run.",
         NoticeKind::Definition => "Another tool's metrics.",
     }

@@ -30,7 +30,7 @@ pub(super) fn attribution(split: Split, e2e: &Breakdown) -> String {
             )
         }
         (long, short) => match long.into_iter().chain(short).max_by_key(|row| row.diff_ns.unsigned_abs()) {
-            Some(row) => format!("{whole}, most of it in {}.", words(e2e, row)),
+            Some(row) => format!("{whole}, most of it in {}{}.", words(e2e, row), cancelling(e2e)),
             None => "Mean E2E and each of its parts agree to the nanosecond.".to_owned(),
         },
     };
@@ -38,6 +38,22 @@ pub(super) fn attribution(split: Split, e2e: &Breakdown) -> String {
         Split::Steps => text,
         Split::Stamps => format!("{text} Host time and stalls are not known apart: they are inside the parts."),
         Split::FirstToken => format!("{text} Queueing is not known apart from prefill, nor host time."),
+    }
+}
+
+/// The two parts that cancel most of each other where a third decides the whole; nothing of less than a hundredth of
+/// it, or of parts that are far apart in size.
+fn cancelling(e2e: &Breakdown) -> String {
+    let size = |row: &PartRow| row.diff_ns.unsigned_abs();
+    let with = |sign: i64| e2e.parts.iter().filter(move |row| row.diff_ns.signum() == sign);
+    let pairs = with(1).flat_map(|long| with(-1).map(move |short| (long, short)));
+    let alike = pairs.filter(|(long, short)| {
+        let (smaller, larger) = (size(long).min(size(short)) as f64, size(long).max(size(short)) as f64);
+        smaller >= CANCELLING_SHARE * larger && smaller >= 0.01 * e2e.real_ns as f64
+    });
+    match alike.max_by_key(|(long, short)| size(long).min(size(short))) {
+        Some((long, short)) => format!("; {} and {} cancel", words(e2e, long), words(e2e, short)),
+        None => String::new(),
     }
 }
 

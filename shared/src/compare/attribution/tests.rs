@@ -144,6 +144,24 @@ fn errors_that_cancel_are_named_with_both_signs() {
 }
 
 #[test]
+fn parts_that_cancel_beside_a_larger_one_are_named_too() {
+    let stamps = |queueing: u64, prefill: u64, decode: u64| {
+        let mut run = run(&workload(&[(0, 8, 4)]), &scheduler(200), 1, &TIMES);
+        (run.steps, run.tokens) = (None, None);
+        let row = &mut run.requests[0];
+        row.scheduled = Some(Nanos(queueing * MS));
+        row.first_token = Some(Nanos((queueing + prefill) * MS));
+        row.completion = Some(Nanos((queueing + prefill + decode) * MS));
+        run
+    };
+    // The published static run: queueing decides, and hides that prefill and decode err by -92 % and +82 %.
+    let sentence = attributed(&stamps(74_000, 3_060, 3_910), &stamps(4_870, 260, 7_100)).sentence;
+    for words in ["most of it in queueing -69.13 s", "; decode +3.190 s (+81.6 % of its own) and prefill -2.800 s"] {
+        assert!(sentence.contains(words), "`{words}` is not in {sentence}");
+    }
+}
+
+#[test]
 fn what_one_side_cannot_tell_is_not_compared() {
     let real = run(&spaced(), &scheduler(200), 1, &TIMES);
     let mut silent = Run { steps: None, ..real.clone() };
