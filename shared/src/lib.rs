@@ -16,6 +16,7 @@ pub mod bundle;
 pub mod capacity;
 pub mod charts;
 pub mod compare;
+pub mod evidence;
 pub mod latency;
 pub mod metrics;
 mod random;

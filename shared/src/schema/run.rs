@@ -2,6 +2,7 @@
 
 use crate::schema::table::MAX_SPAN;
 use crate::schema::{DataError, RequestRow, RequestStatus, RunMeta, StepRow, TokenTimes, Workload};
+use crate::time::Nanos;
 
 /// Everything one real or simulated run left behind.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +46,20 @@ impl Run {
             }
         }
         Ok(Run { name: name.to_owned(), meta, requests, tokens, steps })
+    }
+
+    /// Some of its requests, numbered anew, on the same clock; without steps, which are of all of them.
+    ///
+    /// # Panics
+    /// When the run has fewer requests.
+    pub fn part(&self, requests: std::ops::Range<usize>) -> Run {
+        let tokens = self.tokens.as_ref().map(|tokens| {
+            let lists: Vec<Vec<Nanos>> = requests.clone().map(|id| tokens.of(id as u32).to_vec()).collect();
+            TokenTimes::from_lists(&lists)
+        });
+        let renumbered = self.requests[requests].iter().enumerate();
+        let rows = renumbered.map(|(id, row)| RequestRow { request_id: id as u32, ..row.clone() });
+        Run { name: self.name.clone(), meta: self.meta.clone(), requests: rows.collect(), tokens, steps: None }
     }
 
     /// Requests, lengths and arrivals agree with `workload`.
