@@ -16,7 +16,7 @@ fn meta(run_type: &str) -> RunMeta {
         "block_size": 16, "num_blocks": 100, "watermark_permille": 0, "max_model_len": 512, "max_in_flight": 1,
         "tensor_parallel_size": 1, "pipeline_parallel_size": 1, "num_replicas": 1, "reserve_full_prompt": true,
         "enable_prefix_caching": false, "async_scheduling": false,
-    } });
+    }, "ttft_endpoint": "end of step", "clock": "monotonic" });
     let document = json!({ "run_type": run_type, "model": "tiny", "params": params });
     read_json("run_meta.json", document.to_string().as_bytes()).expect("metadata")
 }

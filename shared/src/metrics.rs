@@ -152,6 +152,11 @@ impl<'a> Timeline<'a> {
         self.num_tokens
     }
 
+    /// When its first token was there.
+    pub fn first_token(&self) -> Option<Nanos> {
+        self.row.first_token
+    }
+
     fn completion(&self) -> Option<Nanos> {
         let is_whole = self.num_tokens == self.row.num_decode_tokens_actual;
         match self.tokens {

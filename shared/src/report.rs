@@ -4,20 +4,22 @@ mod attribution;
 mod comparison;
 mod definitions;
 mod load;
+mod metric;
 mod run;
 mod steps;
 mod windows;
 
-pub use comparison::{cdf_csv, comparison_markdown, percentiles_csv, tables};
+pub use comparison::{comparison_markdown, tables};
 pub use definitions::{definition_line, definitions_markdown, service_markdown};
+pub use metric::{cdf_csv, percentiles_csv};
 pub use run::{KeyResults, key_results, run_markdown};
 pub use steps::{Level, MeanPhases, ReplicaResults, StepResults, step_results};
 
 use serde_json::Value;
 
-use crate::schema::comparison::{PercentileRow, RunIdentity};
+use crate::schema::comparison::{ErrorInterval, PercentileRow, RunIdentity};
 use crate::schema::{Origin, Run};
-use crate::stats::Verdict;
+use crate::stats::{Doubt, Verdict};
 
 /// A fraction as a percentage with its sign, one decimal, two below one percent: `-2.4 %`, `+0.31 %`.
 /// Beyond ten times there is nothing to compare, and it says only that: `+ > 999 %`.
@@ -39,13 +41,30 @@ pub fn magnitude(fraction: f64) -> String {
 
 /// A row's verdict with the reason where there is none: `cannot tell (598 more requests needed)`.
 pub fn verdict_words(row: &PercentileRow) -> String {
-    match (row.verdict, row.num_more_needed, row.noise_rel) {
-        (Verdict::Within, ..) | (Verdict::Outside, 0, _) => row.verdict.words().to_owned(),
-        (Verdict::Outside, ..) => "outside (every request is)".to_owned(),
-        (Verdict::CannotTell, 0, Some(_)) => "cannot tell (the real runs differ too much)".to_owned(),
-        (Verdict::CannotTell, 0, None) => "cannot tell".to_owned(),
-        (Verdict::CannotTell, more, _) => format!("cannot tell ({more} more requests needed)"),
+    let more = row.num_more_needed.filter(|more| *more > 0).map(|more| thousands(more.into()));
+    match (row.verdict, row.doubt, more) {
+        (Verdict::Outside, ..) if row.is_below_floor => "outside (every request is)".to_owned(),
+        (Verdict::CannotTell, Some(Doubt::FewRequests), Some(more)) => {
+            format!("cannot tell ({more} more requests needed)")
+        }
+        (Verdict::CannotTell, Some(Doubt::WideInterval), Some(more)) => {
+            format!("cannot tell (the interval is too wide; about {more} more requests)")
+        }
+        (Verdict::CannotTell, Some(Doubt::WideInterval), None) => {
+            "cannot tell (the interval reaches over the tolerance)".to_owned()
+        }
+        (Verdict::CannotTell, Some(Doubt::NoisyEngine), _) => "cannot tell (the real runs differ too much)".to_owned(),
+        (verdict, ..) => verdict.words().to_owned(),
     }
+}
+
+/// The interval of a relative error as a person reads it: `-3.1 … +2.4 %`; blank without one.
+pub fn interval_words(interval: Option<&ErrorInterval>) -> String {
+    let ends = interval.and_then(|interval| interval.rel_low.zip(interval.rel_high));
+    ends.map_or(String::new(), |(low, high)| {
+        let (low, high) = (percent(low), percent(high));
+        format!("{} … {high}", low.trim_end_matches(" %"))
+    })
 }
 
 /// What a run says of itself as one cell of a Markdown table: foreign metadata may hold anything.

@@ -118,6 +118,15 @@ pub enum Verb {
         /// Percentiles to compare, in percent
         #[arg(long, value_name = "P,…", value_delimiter = ',', value_parser = percentile)]
         percentiles: Vec<u32>,
+        /// Coverage of the intervals, as `95%` or `0.95`
+        #[arg(long, value_name = "SHARE", value_parser = confidence)]
+        confidence: Option<f64>,
+        /// Times the requests are drawn again for the intervals; 0 computes none
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+        resamples: Option<u32>,
+        /// Seed of these draws
+        #[arg(long, value_name = "SEED")]
+        seed: Option<u64>,
         /// Compare runs that differ or do not say, under a banner
         #[arg(long)]
         allow_mismatch: bool,
@@ -193,6 +202,14 @@ fn fraction(text: &str) -> Result<f64, String> {
     match number.trim().parse::<f64>() {
         Ok(value) if value.is_finite() && value >= 0.0 => Ok(value * scale),
         _ => Err("not a fraction: write `10%` or `0.1`".to_owned()),
+    }
+}
+
+/// A fraction between one half and one.
+fn confidence(text: &str) -> Result<f64, String> {
+    match fraction(text) {
+        Ok(share) if (0.5..1.0).contains(&share) => Ok(share),
+        _ => Err("not a confidence: write one from 50 % to below 100 %, as `95%` or `0.95`".to_owned()),
     }
 }
 

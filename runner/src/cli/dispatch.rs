@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 use fidelio_shared::schema::comparison::CompareOptions;
-use fidelio_shared::stats::Percentile;
+use fidelio_shared::stats::{BootstrapOptions, Percentile};
 use serde_json::json;
 
 use crate::cli::args::{Args, ExperimentArgs, Verb};
@@ -55,22 +55,31 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
             let made = simulate::simulate(&context, &experiment, &workload, profile.as_deref(), out.as_deref())?;
             Ok(Outcome::made(&made))
         }
-        Verb::Compare { real, sim, workload, tolerance, percentiles, allow_mismatch, out } => {
+        Verb::Compare {
+            real,
+            sim,
+            workload,
+            tolerance,
+            percentiles,
+            confidence,
+            resamples,
+            seed,
+            allow_mismatch,
+            out,
+        } => {
             let usual = CompareOptions::default();
             let options = CompareOptions {
                 tolerance: tolerance.unwrap_or(usual.tolerance),
                 is_tolerance_declared: tolerance.is_some(),
-                percentiles: if percentiles.is_empty() {
-                    usual.percentiles
-                } else {
-                    percentiles
-                        .into_iter()
-                        .map(Percentile)
-                        .collect::<std::collections::BTreeSet<_>>()
-                        .into_iter()
-                        .collect()
-                },
+                percentiles: if percentiles.is_empty() { usual.percentiles } else { ascending(percentiles) },
                 allow_mismatch,
+                definition: usual.definition,
+                slo: usual.slo,
+                bootstrap: BootstrapOptions {
+                    num_resamples: resamples.unwrap_or(usual.bootstrap.num_resamples),
+                    seed: seed.unwrap_or(usual.bootstrap.seed),
+                    confidence: confidence.unwrap_or(usual.bootstrap.confidence),
+                },
             };
             let inputs = CompareInputs { real, sim, workload };
             let (dir, comparison) = compare::compare(&context, &inputs, &options, out.as_deref())?;
@@ -101,6 +110,13 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
             ))
         }
     }
+}
+
+/// Each percentile once, in order.
+fn ascending(mut percentiles: Vec<u32>) -> Vec<Percentile> {
+    percentiles.sort_unstable();
+    percentiles.dedup();
+    percentiles.into_iter().map(Percentile).collect()
 }
 
 fn resolve_experiment(asked: ExperimentArgs, config_dir: Option<PathBuf>, talk: Talk) -> anyhow::Result<Experiment> {

@@ -16,6 +16,9 @@ use crate::commands::{Context, Outcome, meta};
 use crate::error::Hinted;
 use crate::store::{Kind, Slot, Staging, hash_directory, load_run_dir, load_workload_dir};
 
+/// Runs read at the same time, at most: each is in memory more than once meanwhile.
+const MOST_READ_AT_ONCE: usize = 4;
+
 /// What is compared.
 #[derive(Clone, Debug)]
 pub struct CompareInputs {
@@ -37,14 +40,9 @@ pub fn compare(
     options: &CompareOptions,
     out: Option<&Path>,
 ) -> anyhow::Result<(PathBuf, Comparison)> {
-    let mut real = Vec::new();
-    for (index, dir) in inputs.real.iter().enumerate() {
-        real.push(
-            load(dir, &real_run_name(index)).with_context(|| format!("reading the real run `{}`", dir.display()))?,
-        );
-    }
-    let sim =
-        load(&inputs.sim, SIM_RUN).with_context(|| format!("reading the simulated run `{}`", inputs.sim.display()))?;
+    let mut read = read_all(inputs)?;
+    let (sim, sim_hash) = read.pop().expect("the simulated run is read last");
+    let (real, real_hashes): (Vec<Run>, Vec<String>) = read.into_iter().unzip();
     let workload = match &inputs.workload {
         Some(dir) => {
             let read = load_workload_dir(dir).with_context(|| format!("reading the workload `{}`", dir.display()))?;
@@ -55,17 +53,15 @@ pub fn compare(
     let compared = compare_runs(&real, &sim, workload.as_ref(), options);
     let comparison = compared.map_err(|refusal| with_paths(refusal, inputs)).context("comparing the runs")?;
 
-    let mut hashes = std::collections::BTreeMap::new();
-    for (index, dir) in inputs.real.iter().enumerate() {
-        hashes.insert(real_run_name(index), hash_directory(dir)?);
-    }
+    let roles = real_hashes.into_iter().enumerate().map(|(index, hash)| (real_run_name(index), hash));
+    let mut hashes: std::collections::BTreeMap<String, String> = roles.collect();
     let mut seen: Vec<&String> = hashes.values().collect();
     seen.sort();
     if seen.windows(2).any(|pair| pair[0] == pair[1]) {
         let problem = "the same real run is given twice: its repeats must be other runs, or the noise is nothing";
         return Err(Hinted::new(problem, "`fidelio measure … --repeats 3` makes repeats").into());
     }
-    hashes.insert(SIM_RUN.to_owned(), hash_directory(&inputs.sim)?);
+    hashes.insert(SIM_RUN.to_owned(), sim_hash);
     hashes.insert("workload".to_owned(), comparison.workload.sha256.clone());
     // What it says is part of its name: an edited setting gives another comparison, not a stale one.
     let id = Kind::Comparison.id(&json!({ "inputs": hashes, "comparison": comparison }));
@@ -98,6 +94,25 @@ pub fn compare(
     run.params.insert("real_run_dirs".to_owned(), json!(dirs));
     let dir = staging.commit(&write_json(&run))?;
     Ok((dir, comparison))
+}
+
+/// Reads and hashes every real run, then the simulated one, a few at a time: runs of millions of tokens take seconds.
+fn read_all(inputs: &CompareInputs) -> anyhow::Result<Vec<(Run, String)>> {
+    let real = inputs.real.iter().enumerate().map(|(index, dir)| (dir, real_run_name(index), "real"));
+    let runs: Vec<_> = real.chain([(&inputs.sim, SIM_RUN.to_owned(), "simulated")]).collect();
+    let read = |(dir, name, role): &(&PathBuf, String, &str)| -> anyhow::Result<(Run, String)> {
+        let run = load(dir, name).with_context(|| format!("reading the {role} run `{}`", dir.display()))?;
+        Ok((run, hash_directory(dir)?))
+    };
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_READ_AT_ONCE);
+    let mut results = Vec::new();
+    for some in runs.chunks(at_once) {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = some.iter().map(|run| scope.spawn(|| read(run))).collect();
+            results.extend(threads.into_iter().map(|thread| thread.join().expect("reading does not panic")));
+        });
+    }
+    results.into_iter().collect()
 }
 
 /// Reads a run under the name it has in a bundle, so that the comparison says the same there.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use fidelio_shared::charts::format_duration;
-use fidelio_shared::report::{key_results, magnitude, percent, run_markdown, verdict_words};
+use fidelio_shared::report::{interval_words, key_results, magnitude, percent, run_markdown, verdict_words};
 use fidelio_shared::schema::Run;
 use fidelio_shared::schema::comparison::Comparison;
 use serde_json::json;
@@ -37,12 +37,13 @@ pub fn comparison_text(comparison: &Comparison) -> String {
     }
     let has_noise = comparison.real.len() > 1;
     text.push_str(&format!(
-        "\n{:<16} {:>5} {:>12} {:>12} {:>10}{}  {}\n",
+        "\n{:<16} {:>5} {:>12} {:>12} {:>10} {:>20}{}  {}\n",
         "metric",
         "",
         "real",
         "simulated",
         "error",
+        format!("{} interval", magnitude(comparison.options.bootstrap.confidence)),
         if has_noise { format!(" {:>10}", "noise") } else { String::new() },
         "verdict"
     ));
@@ -54,12 +55,13 @@ pub fn comparison_text(comparison: &Comparison) -> String {
                 (true, None) => format!(" {:>10}", "–"),
             };
             text.push_str(&format!(
-                "{:<16} {:>5} {:>12} {:>12} {:>10}{noise}  {}\n",
+                "{:<16} {:>5} {:>12} {:>12} {:>10} {:>20}{noise}  {}\n",
                 if index == 0 { metric.metric.label() } else { "" },
                 row.label.to_uppercase(),
                 format_duration(row.real_ns.as_f64()),
                 format_duration(row.sim_ns.as_f64()),
                 row.rel_error.map_or("–".to_owned(), percent),
+                interval_words(row.interval.as_ref()),
                 verdict_words(row),
             ));
         }

@@ -7,7 +7,7 @@ use fidelio_shared::latency::Hardware;
 use fidelio_shared::schema::DataError;
 use fidelio_shared::schema::comparison::CompareOptions;
 use fidelio_shared::serving::{ClusterConfig, RouterPolicy, SchedulerConfig};
-use fidelio_shared::stats::Percentile;
+use fidelio_shared::stats::{BootstrapOptions, Percentile};
 use fidelio_shared::workload::WorkloadSpec;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -368,12 +368,14 @@ pub struct CompareConfig {
     pub tolerance: Option<f64>,
     /// Percentiles to compare, in percent, at most two decimals.
     pub percentiles: Vec<f64>,
+    /// How intervals are computed.
+    pub bootstrap: BootstrapOptions,
 }
 
 impl Default for CompareConfig {
     fn default() -> Self {
         let usual = Percentile::USUAL.iter().map(|percentile| percentile.fraction() * 100.0);
-        CompareConfig { tolerance: None, percentiles: usual.collect() }
+        CompareConfig { tolerance: None, percentiles: usual.collect(), bootstrap: BootstrapOptions::default() }
     }
 }
 
@@ -385,6 +387,7 @@ impl CompareConfig {
             tolerance: self.tolerance.unwrap_or(usual.tolerance),
             is_tolerance_declared: self.tolerance.is_some(),
             percentiles: self.percentiles.iter().map(|percent| Percentile((percent * 100.0).round() as u32)).collect(),
+            bootstrap: self.bootstrap,
             ..usual
         }
     }

@@ -258,6 +258,13 @@ fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigError> {
             "must be numbers between 0 and 100 with at most two decimals".to_owned(),
         ));
     }
+    let bootstrap = &settings.compare.bootstrap;
+    if !(0.5..1.0).contains(&bootstrap.confidence) {
+        return Err(fail("compare.bootstrap.confidence", "must be from 0.5 to below 1; 0.95 is 95 %".to_owned()));
+    }
+    if bootstrap.num_resamples > 100_000 {
+        return Err(fail("compare.bootstrap.num_resamples", "must be at most 100000".to_owned()));
+    }
     Ok(())
 }
 

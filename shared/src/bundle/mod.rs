@@ -9,13 +9,16 @@ pub use reader::BundleReader;
 pub use verify::{Verification, verify};
 pub use writer::BundleWriter;
 
-use crate::charts::{Axis, Theme, attribution_svg, cdf_svg, curves_svg};
+use crate::charts::{Axis, Theme, attribution_svg, cdf_svg, curves_svg, shift_svg};
 use crate::schema::comparison::{Comparison, MetricComparison};
 
 /// Size of a comparison's figures in pixels.
 pub const FIGURE_SIZE: (u32, u32) = (860, 480);
 /// The waterfall has a row a part.
 const WATERFALL_SIZE: (u32, u32) = (860, 340);
+
+/// Size of its shift curves, which stand under them.
+pub const SHIFT_FIGURE_SIZE: (u32, u32) = (860, 300);
 
 /// Folder of the comparison inside a bundle.
 pub const COMPARISON: &str = "comparison";
@@ -47,11 +50,13 @@ pub fn real_run_name(index: usize) -> String {
 
 /// Every figure of a comparison that is text: (path inside its directory, bytes).
 pub fn figures(comparison: &Comparison) -> Vec<(String, Vec<u8>)> {
-    let figure = |metric: &MetricComparison| {
-        let svg = cdf_svg(metric, Theme::LIGHT, Axis::Linear, FIGURE_SIZE);
-        (format!("figs/{}_cdf.svg", metric.metric.file_stem()), svg.into_bytes())
+    let figure = |kind: &str, metric: &MetricComparison, svg: String| {
+        (format!("figs/{}_{kind}.svg", metric.metric.file_stem()), svg.into_bytes())
     };
-    let mut figures: Vec<(String, Vec<u8>)> = comparison.metrics.iter().map(figure).collect();
+    let cdf = |metric| figure("cdf", metric, cdf_svg(metric, Theme::LIGHT, Axis::Linear, FIGURE_SIZE));
+    let shift = |metric| figure("shift", metric, shift_svg(metric, Theme::LIGHT, SHIFT_FIGURE_SIZE));
+    let shifted = comparison.metrics.iter().filter(|metric| metric.shift.is_some());
+    let mut figures: Vec<(String, Vec<u8>)> = comparison.metrics.iter().map(cdf).chain(shifted.map(shift)).collect();
     if let Some(attribution) = &comparison.attribution {
         let svg = attribution_svg(attribution, Theme::LIGHT, WATERFALL_SIZE);
         figures.push(("figs/attribution.svg".to_owned(), svg.into_bytes()));

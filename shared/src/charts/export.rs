@@ -6,7 +6,9 @@ use plotters::prelude::{IntoDrawingArea, SVGBackend};
 
 use crate::charts::brush::Drawn;
 use crate::charts::theme::FONT_WOFF2;
-use crate::charts::{Axis, FONT_FAMILY, Lettering, Look, Theme, curves_height, draw_cdf, draw_curves, draw_waterfall};
+use crate::charts::{
+    Axis, FONT_FAMILY, Lettering, Look, Theme, curves_height, draw_cdf, draw_curves, draw_shift, draw_waterfall,
+};
 use crate::schema::attribution::Attribution;
 use crate::schema::comparison::MetricComparison;
 use crate::schema::curves::Curves;
@@ -29,10 +31,18 @@ pub fn curves_svg(curves: &Curves, theme: Theme, width: u32) -> String {
     svg(theme, Axis::Linear, (width, curves_height(curves)), |area, look| draw_curves(area, curves, look))
 }
 
-fn svg<D>(theme: Theme, axis: Axis, (width, height): (u32, u32), draw: D) -> String
-where
-    D: for<'a> FnOnce(&DrawingArea<SVGBackend<'a>, Shift>, &Look) -> Drawn<SVGBackend<'a>>,
-{
+/// The shift curve of `metric` as such a document.
+pub fn shift_svg(metric: &MetricComparison, theme: Theme, size: (u32, u32)) -> String {
+    svg(theme, Axis::Linear, size, |area, look| draw_shift(area, metric, look))
+}
+
+/// Whatever `draw` draws, as an SVG document of `width` × `height` pixels.
+pub(super) fn svg(
+    theme: Theme,
+    axis: Axis,
+    (width, height): (u32, u32),
+    draw: impl for<'a> FnOnce(&DrawingArea<SVGBackend<'a>, Shift>, &Look) -> Drawn<SVGBackend<'a>>,
+) -> String {
     let mut drawing = String::new();
     {
         let size = (width * SVG_SCALE, height * SVG_SCALE);

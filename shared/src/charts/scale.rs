@@ -51,11 +51,16 @@ impl Scale {
         Scale { axis, from, to, left: pixels.0, right: pixels.1 }
     }
 
-    /// A linear axis of differences: it holds zero and `smallest..=largest`, either of which may be negative.
-    pub fn signed(smallest: f64, largest: f64, pixels: (f64, f64)) -> Self {
-        let (smallest, largest) = (smallest.min(0.0), largest.max(0.0));
-        let air = (0.08 * (largest - smallest)).max(1.0);
-        Scale { axis: Axis::Linear, from: smallest - air, to: largest + air, left: pixels.0, right: pixels.1 }
+    /// A linear axis that holds `low..=high` and zero, with some air; for differences.
+    pub fn around_zero(low: f64, high: f64, pixels: (f64, f64)) -> Self {
+        let (low, high) = (low.min(0.0), high.max(0.0));
+        let air = (0.06 * (high - low)).max(1.0);
+        Scale { axis: Axis::Linear, from: low - air, to: high + air, left: pixels.0, right: pixels.1 }
+    }
+
+    /// First pixel.
+    pub fn start(&self) -> f64 {
+        self.left
     }
 
     /// Pixel of a time; times outside land on the edges.
@@ -78,12 +83,12 @@ impl Scale {
 
     /// The unit its labels are in.
     pub fn unit(&self) -> Unit {
-        Unit::of(self.to.max(-self.from))
+        Unit::of(self.to.abs().max(self.from.abs()))
     }
 
     /// Round values, no more than fit a label every 64 pixels.
     pub fn places(&self) -> Vec<f64> {
-        let most = ((self.right - self.left) / 64.0).max(2.0);
+        let most = ((self.right - self.left).abs() / 64.0).max(2.0);
         match self.axis {
             Axis::Log if self.to / self.from > 8.0 => self.decades(most),
             _ => self.steps(most),

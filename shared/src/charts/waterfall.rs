@@ -62,7 +62,7 @@ pub fn draw_waterfall<DB: DrawingBackend>(
     let bars = waterfall_bars(&attribution.e2e);
     let ends = || bars.iter().flat_map(|bar| [bar.from, bar.to]);
     let (left, right) = (MARGIN_LEFT, (width - MARGIN_RIGHT).max(MARGIN_LEFT + 40.0));
-    let times = Scale::signed(ends().fold(0.0, f64::min), ends().fold(0.0, f64::max), (left, right));
+    let times = Scale::around_zero(ends().fold(0.0, f64::min), ends().fold(0.0, f64::max), (left, right));
     let (top, bottom) = (MARGIN_TOP, height - MARGIN_BOTTOM);
     for tick in times.ticks() {
         let column = times.pixel(tick.nanos);

@@ -2,9 +2,13 @@
 
 mod attribution;
 mod curves;
+#[cfg(test)]
+mod laws;
 mod levels;
 mod load;
+mod metric;
 mod noise;
+mod pairs;
 mod parity;
 mod sentence;
 mod service;
@@ -16,18 +20,18 @@ pub use service::{ServiceComparison, slo_words};
 
 use std::fmt;
 
-use crate::metrics::{self, Metric, Timeline};
+pub use metric::summary;
+
 use crate::report::identity;
 use crate::schema::comparison::{
-    CompareOptions, Comparison, Counts, Curve, MetricComparison, Notice, NoticeKind, OverallVerdict, ParityRow,
-    ParityState, PercentileRow, Summary, WorkloadIdentity, WorstRequest,
+    CompareOptions, Comparison, MetricComparison, Notice, NoticeKind, OverallVerdict, ParityRow, ParityState,
+    WorkloadIdentity,
 };
 use crate::schema::{DataError, Run, SCHEMA_VERSION, Workload, WorkloadRow, Writer};
-use crate::stats::{self, CentiNanos, Evidence, Sorted, Verdict, judge, sample_floor};
+use crate::stats::Verdict;
 use crate::time::Nanos;
-
-/// Points of a stored quantile curve, at most; every value has its own below that.
-const MAX_CURVE_POINTS: usize = 1025;
+use metric::compare_metric;
+use pairs::Pairs;
 
 /// Why two runs are not compared.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +113,7 @@ pub fn compare(
     }
     let rows = parity::parity(first, sim);
     let repeated = parity::repeats(first, repeats);
-    let has_gap = rows.iter().any(|row| row.state != ParityState::Matched);
+    let has_gap = rows.iter().any(|row| matches!(row.state, ParityState::Differs | ParityState::Unknown));
     if has_gap && !options.allow_mismatch {
         return Err(Refusal::Parity(rows));
     }
@@ -151,7 +155,8 @@ pub fn compare(
         parity: rows,
         counts: pairs.counts,
         metrics,
-        worst_requests: worst_requests(&pairs),
+        worst_requests: pairs.worst(),
+        order: pairs.order(),
         attribution: attribution::attribute(first, sim, &pairs.lines),
         windows,
         load,
@@ -190,150 +195,9 @@ pub fn workload_identity(workload: &Workload) -> WorkloadIdentity {
     }
 }
 
-/// The same requests on both sides, cut to the shorter output.
-struct Pairs<'a> {
-    lines: Vec<attribution::Line<'a>>,
-    counts: Counts,
-}
-
-impl<'a> Pairs<'a> {
-    fn of(real: &'a Run, sim: &'a Run) -> Self {
-        let mut pairs = Pairs { lines: Vec::new(), counts: Counts::default() };
-        pairs.counts.num_requests = real.requests.len();
-        for (index, row) in real.requests.iter().enumerate() {
-            let (a, b) = (Timeline::of(real, index), Timeline::of(sim, index));
-            pairs.counts.num_real_missing += usize::from(a.is_none());
-            pairs.counts.num_sim_missing += usize::from(b.is_none());
-            let (Some(a), Some(b)) = (a, b) else { continue };
-            let shorter = a.num_tokens().min(b.num_tokens());
-            let is_cut = a.num_tokens() != b.num_tokens();
-            let (Some(a), Some(b)) = (a.cut(shorter), b.cut(shorter)) else {
-                pairs.counts.num_uncut += 1;
-                continue;
-            };
-            pairs.counts.num_cut += usize::from(is_cut);
-            pairs.counts.num_compared += 1;
-            pairs.counts.num_tokens += u64::from(shorter);
-            pairs.lines.push((row, a, b));
-        }
-        pairs
-    }
-}
-
-fn compare_metric(
-    metric: Metric,
-    pairs: &Pairs<'_>,
-    repeats: &[Run],
-    options: &CompareOptions,
-) -> Option<MetricComparison> {
-    let (mut real, mut sim, mut pair_errors) = (Vec::new(), Vec::new(), Vec::new());
-    for (_, a, b) in &pairs.lines {
-        let (a, b) = (options.definition.values(a, metric), options.definition.values(b, metric));
-        if a.is_empty() || b.is_empty() {
-            continue;
-        }
-        let (sum_a, sum_b) = (a.iter().sum::<u64>() as f64, b.iter().sum::<u64>() as f64);
-        pair_errors.push(if sum_a > 0.0 { (sum_b - sum_a) / sum_a } else { 0.0 });
-        real.extend(a);
-        sim.extend(b);
-    }
-    let (real, sim) = (Sorted::new(real)?, Sorted::new(sim)?);
-    let noise = noise::Repeats::of(repeats, metric, options.definition);
-    let percentiles = options.percentiles.iter().map(|percentile| {
-        let [a, b] = [&real, &sim].map(|sample| options.definition.quantile(sample, *percentile));
-        let rel_error = (a.0 > 0).then(|| (b - a).0 as f64 / a.0 as f64);
-        let noise_rel = noise.noise(*percentile);
-        let floor = sample_floor(*percentile);
-        PercentileRow {
-            label: percentile.to_string(),
-            percentile: *percentile,
-            real_ns: a,
-            sim_ns: b,
-            diff_ns: b - a,
-            rel_error,
-            noise_rel,
-            noise_multiple: noise_rel
-                .zip(rel_error)
-                .and_then(|(noise, error)| (noise > 0.0).then(|| libm::fabs(error) / noise)),
-            sample_floor: floor,
-            num_more_needed: floor.saturating_sub(pair_errors.len() as u32),
-            verdict: match rel_error {
-                Some(relative_error) => {
-                    let evidence = Evidence {
-                        percentile: *percentile,
-                        relative_error,
-                        pair_errors: &pair_errors,
-                        noise: noise_rel,
-                    };
-                    judge(evidence, options.tolerance)
-                }
-                None => Verdict::CannotTell,
-            },
-        }
-    });
-    let wasserstein_ns = stats::wasserstein(&real, &sim);
-    let mean = real.mean().as_f64();
-    Some(MetricComparison {
-        metric,
-        num_requests: pair_errors.len(),
-        num_values: real.values().len(),
-        percentiles: percentiles.collect(),
-        ks: stats::kolmogorov_smirnov(&real, &sim),
-        wasserstein_ns,
-        wasserstein_rel: (mean > 0.0).then(|| wasserstein_ns / mean),
-        curve: curve(&real, &sim),
-        real: summary(&real),
-        sim: summary(&sim),
-    })
-}
-
-/// Mean, median and range of a sample.
-pub fn summary(sample: &Sorted) -> Summary {
-    Summary {
-        mean: sample.mean(),
-        median: sample.quantile(stats::Percentile::P50),
-        min: CentiNanos::from_nanos(sample.min()),
-        max: CentiNanos::from_nanos(sample.max()),
-    }
-}
-
-fn curve(real: &Sorted, sim: &Sorted) -> Curve {
-    let points = real.values().len().max(sim.values().len()).clamp(2, MAX_CURVE_POINTS);
-    let last = points as u64 - 1;
-    let grid = || 0..=last;
-    Curve {
-        fractions: grid().map(|index| index as f64 / last as f64).collect(),
-        real_ns: grid().map(|index| real.quantile_at(index, last)).collect(),
-        sim_ns: grid().map(|index| sim.quantile_at(index, last)).collect(),
-    }
-}
-
 fn overall(metrics: &[MetricComparison], options: &CompareOptions, num_requests: usize) -> OverallVerdict {
     let headline: Vec<&MetricComparison> = metrics.iter().filter(|metric| metric.metric.is_headline()).collect();
     let rows = headline.iter().flat_map(|metric| &metric.percentiles);
     let verdict = rows.map(|row| row.verdict).max().unwrap_or(Verdict::CannotTell);
     OverallVerdict { verdict, sentence: sentence::verdict(verdict, &headline, options, num_requests) }
-}
-
-fn worst_requests(pairs: &Pairs<'_>) -> Vec<WorstRequest> {
-    let mut worst: Vec<WorstRequest> = pairs
-        .lines
-        .iter()
-        .filter_map(|(row, a, b)| {
-            let (real, sim) = (a.value(metrics::Metric::E2e)?, b.value(metrics::Metric::E2e)?);
-            Some(WorstRequest {
-                request_id: row.request_id,
-                num_prefill_tokens: row.num_prefill_tokens,
-                num_decode_tokens: a.num_tokens(),
-                real_e2e_ns: real,
-                sim_e2e_ns: sim,
-                rel_error: (real > 0).then(|| (sim as f64 - real as f64) / real as f64),
-            })
-        })
-        .collect();
-    worst.sort_by_key(|request| {
-        (std::cmp::Reverse(request.real_e2e_ns.abs_diff(request.sim_e2e_ns)), request.request_id)
-    });
-    worst.truncate(10);
-    worst
 }

@@ -1,11 +1,11 @@
 //! What a comparison says in words: the verdict line and the banners.
 
-use crate::report::{magnitude, percent};
+use crate::report::{interval_words, magnitude, percent, thousands};
 use crate::schema::comparison::{
     CompareOptions, Counts, MetricComparison, Notice, NoticeKind, ParityRow, ParityState, PercentileRow,
 };
 use crate::schema::{Origin, Run};
-use crate::stats::Verdict;
+use crate::stats::{Doubt, Verdict};
 
 /// One line over all percentiles of the headline metrics.
 pub fn verdict(
@@ -14,62 +14,80 @@ pub fn verdict(
     options: &CompareOptions,
     num_requests: usize,
 ) -> String {
-    let rows = || metrics.iter().flat_map(|metric| metric.percentiles.iter().map(move |row| (metric, row)));
-    let count = |verdict| rows().filter(|(_, row)| row.verdict == verdict).count();
-    let name = |(metric, row): (&MetricComparison, &PercentileRow)| {
-        format!("{} {}", row.label.to_uppercase(), metric.metric.label())
-    };
-    let size = |row: &PercentileRow| row.rel_error.map_or(0.0, libm::fabs);
-    let worst =
-        |verdict| rows().filter(|(_, row)| row.verdict == verdict).max_by(|a, b| size(a.1).total_cmp(&size(b.1)));
-    let total = rows().count();
-    let tolerance = magnitude(options.tolerance);
+    let rows: Vec<Named> =
+        metrics.iter().flat_map(|metric| metric.percentiles.iter().map(move |row| (*metric, row))).collect();
+    let count = |verdict| rows.iter().filter(|(_, row)| row.verdict == verdict).count();
+    let (total, tolerance) = (rows.len(), magnitude(options.tolerance));
+    let requests = thousands(num_requests as u64);
     match verdict {
         Verdict::Outside => {
-            let culprit = worst(Verdict::Outside).map_or(String::new(), |(metric, row)| {
-                let error = row.rel_error.map_or("unknown".to_owned(), percent);
-                format!("; worst {} at {error}", name((metric, row)))
-            });
+            let culprit = worst(&rows, Verdict::Outside).map_or(String::new(), |named| format!("; worst {named}"));
+            let outside = count(Verdict::Outside);
             format!(
-                "Do not trust this simulation to {tolerance}: {} of {total} percentiles are outside{culprit} ({num_requests} requests).",
-                count(Verdict::Outside)
+                "Do not trust this simulation to {tolerance}: {outside} of {total} percentiles are outside{culprit} ({requests} requests)."
             )
         }
-        Verdict::CannotTell => {
-            let needed = rows().map(|(_, row)| row.num_more_needed).max().unwrap_or(0);
-            let untold = || rows().filter(|(_, row)| row.verdict == Verdict::CannotTell);
-            let few = untold().filter(|(_, row)| row.num_more_needed > 0).count();
-            let noisy = untold().filter(|(_, row)| row.num_more_needed == 0);
-            let noise = noisy.clone().filter_map(|(_, row)| row.noise_rel).fold(0.0, f64::max);
-            let mut reasons = Vec::new();
-            if few > 0 {
-                reasons.push(format!("{few} need more requests ({num_requests} there, {needed} more for all of them)"));
-            }
-            if noisy.clone().count() > 0 {
-                let noise = magnitude(noise);
-                let noise = match noise.strip_prefix("> ") {
-                    Some(beyond) => format!("more than {beyond}"),
-                    None => format!("up to {noise}"),
-                };
-                reasons.push(format!(
-                    "{} are blurred by the real runs, which differ among themselves by {noise}",
-                    noisy.count()
-                ));
-            }
-            format!(
-                "Cannot tell at {tolerance}: {} of {total} percentiles are within, none is outside; {}.",
-                count(Verdict::Within),
-                reasons.join("; ")
-            )
-        }
+        Verdict::CannotTell => format!(
+            "Cannot tell at {tolerance}: {} of {total} percentiles are within, none is outside; {}.",
+            count(Verdict::Within),
+            doubts(&rows, num_requests).join("; ")
+        ),
         Verdict::Within => {
-            let largest = worst(Verdict::Within).map_or(String::new(), |(metric, row)| {
-                let error = row.rel_error.map_or("unknown".to_owned(), percent);
-                format!("; largest error {} at {error}", name((metric, row)))
-            });
-            format!("All {total} percentiles are within {tolerance}{largest} ({num_requests} requests).")
+            let largest =
+                worst(&rows, Verdict::Within).map_or(String::new(), |named| format!("; largest error {named}"));
+            format!("All {total} percentiles are within {tolerance}{largest} ({requests} requests).")
         }
     }
+}
+
+type Named<'a> = (&'a MetricComparison, &'a PercentileRow);
+
+/// The largest error among rows of one verdict, by name: `P90 TTFT at -32.0 % (-40.1 … -24.9 %)`.
+fn worst(rows: &[Named<'_>], verdict: Verdict) -> Option<String> {
+    let size = |row: &PercentileRow| row.rel_error.map_or(0.0, libm::fabs);
+    let candidates = rows.iter().filter(|(_, row)| row.verdict == verdict);
+    let (metric, row) = candidates.max_by(|a, b| size(a.1).total_cmp(&size(b.1)))?;
+    let error = row.rel_error.map_or("unknown".to_owned(), percent);
+    let interval = match interval_words(row.interval.as_ref()) {
+        words if words.is_empty() => words,
+        words => format!(" ({words})"),
+    };
+    Some(format!("{} {} at {error}{interval}", row.label.to_uppercase(), metric.metric.label()))
+}
+
+/// Why rows without a verdict have none, each reason once with its number of rows.
+fn doubts(rows: &[Named<'_>], num_requests: usize) -> Vec<String> {
+    let because = |doubt| rows.iter().filter(move |(_, row)| row.doubt == Some(doubt));
+    let needed = |doubt| because(doubt).filter_map(|(_, row)| row.num_more_needed).max().unwrap_or(0);
+    let number = |count: u32| thousands(count.into());
+    let mut reasons = Vec::new();
+    let few = because(Doubt::FewRequests).count();
+    if few > 0 {
+        let (there, more) = (thousands(num_requests as u64), number(needed(Doubt::FewRequests)));
+        reasons.push(format!("{few} need more requests ({there} there, {more} more for all of them)"));
+    }
+    let wide = because(Doubt::WideInterval).count();
+    if wide > 0 {
+        let more = match needed(Doubt::WideInterval) {
+            0 => String::new(),
+            more => format!(" (about {} more requests would tell most)", number(more)),
+        };
+        reasons.push(format!("{wide} are known too loosely, their intervals reach over the tolerance{more}"));
+    }
+    let noisy = because(Doubt::NoisyEngine).count();
+    if noisy > 0 {
+        let noise = magnitude(because(Doubt::NoisyEngine).filter_map(|(_, row)| row.noise_rel).fold(0.0, f64::max));
+        let noise = match noise.strip_prefix("> ") {
+            Some(beyond) => format!("more than {beyond}"),
+            None => format!("up to {noise}"),
+        };
+        reasons.push(format!("{noisy} are blurred by the real runs, which differ among themselves by {noise}"));
+    }
+    let unknown = rows.iter().filter(|(_, row)| row.verdict == Verdict::CannotTell && row.doubt.is_none()).count();
+    if unknown > 0 {
+        reasons.push(format!("{unknown} are zero in the real run"));
+    }
+    reasons
 }
 
 /// What differs and what is not said, by name.

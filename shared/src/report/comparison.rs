@@ -5,9 +5,10 @@ use std::fmt::Write;
 use crate::charts::format_duration;
 use crate::report::attribution::{attribution_csv, attribution_section};
 use crate::report::load::{curves_csv, load_csv, load_section};
+use crate::report::metric::{cdf_csv, metric_section, percentiles_csv, shift_csv};
 use crate::report::windows::windows_section;
-use crate::report::{definition_line, magnitude, percent, said, verdict_words};
-use crate::schema::comparison::{Comparison, MetricComparison, ParityState, RunIdentity};
+use crate::report::{definition_line, magnitude, percent, said, thousands};
+use crate::schema::comparison::{Comparison, OrderReport, ParityState, RunIdentity};
 
 /// Every table of a comparison: (path inside its directory, bytes).
 pub fn tables(comparison: &Comparison) -> Vec<(String, Vec<u8>)> {
@@ -16,6 +17,9 @@ pub fn tables(comparison: &Comparison) -> Vec<(String, Vec<u8>)> {
         let stem = metric.metric.file_stem();
         files.push((format!("tables/{stem}_percentiles.csv"), percentiles_csv(metric).into_bytes()));
         files.push((format!("tables/{stem}_cdf.csv"), cdf_csv(metric).into_bytes()));
+        if let Some(shift) = &metric.shift {
+            files.push((format!("tables/{stem}_shift.csv"), shift_csv(shift).into_bytes()));
+        }
     }
     if let Some(attribution) = &comparison.attribution {
         files.push(("tables/attribution.csv".to_owned(), attribution_csv(attribution).into_bytes()));
@@ -27,37 +31,6 @@ pub fn tables(comparison: &Comparison) -> Vec<(String, Vec<u8>)> {
         files.push(("tables/curves.csv".to_owned(), curves_csv(curves).into_bytes()));
     }
     files
-}
-
-/// `metric,real_ns,sim_ns` and what we know beyond, one row a percentile.
-pub fn percentiles_csv(metric: &MetricComparison) -> String {
-    let mut text = "metric,real_ns,sim_ns,diff_ns,rel_error,noise_rel,sample_floor,verdict\n".to_owned();
-    let blank = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.6}"));
-    for row in &metric.percentiles {
-        let _ = writeln!(
-            text,
-            "{},{},{},{},{},{},{},{}",
-            row.label,
-            row.real_ns,
-            row.sim_ns,
-            row.diff_ns,
-            blank(row.rel_error),
-            blank(row.noise_rel),
-            row.sample_floor,
-            row.verdict.words()
-        );
-    }
-    text
-}
-
-/// `fraction,real_ns,sim_ns`: the quantile curves behind the CDF figure.
-pub fn cdf_csv(metric: &MetricComparison) -> String {
-    let mut text = "fraction,real_ns,sim_ns\n".to_owned();
-    let curve = &metric.curve;
-    for ((fraction, real), sim) in curve.fractions.iter().zip(&curve.real_ns).zip(&curve.sim_ns) {
-        let _ = writeln!(text, "{fraction},{real},{sim}");
-    }
-    text
 }
 
 /// `summary.md` of a comparison.
@@ -86,6 +59,7 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
         magnitude(comparison.options.tolerance),
         if comparison.options.is_tolerance_declared { "as declared" } else { "by default: none was declared" },
     )?;
+    writeln!(out, "{}\n", how_intervals(comparison))?;
     for metric in &comparison.metrics {
         metric_section(out, metric)?;
     }
@@ -116,10 +90,14 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
     for row in &comparison.parity {
         let state = match row.state {
             ParityState::Matched => "matched",
+            ParityState::Defaulted => "matched by default",
             ParityState::Differs => "**differs**",
             ParityState::Unknown => "unknown",
         };
         writeln!(out, "| {} | {} | {} | {state} |", row.setting, said(&row.real), said(&row.sim))?;
+    }
+    if let Some(order) = &comparison.order {
+        order_section(out, order)?;
     }
     writeln!(out, "\n## Worst requests\n\n| request | prompt | output | real E2E | simulated E2E | error |")?;
     writeln!(out, "|---:|---:|---:|---:|---:|---:|")?;
@@ -138,42 +116,41 @@ fn sections(out: &mut String, comparison: &Comparison) -> std::fmt::Result {
     Ok(())
 }
 
-fn metric_section(out: &mut String, metric: &MetricComparison) -> std::fmt::Result {
-    let name = metric.metric;
-    writeln!(
-        out,
-        "## {}\n\n{}; {} requests, {} values.\n",
-        name.label(),
-        name.meaning(),
-        metric.num_requests,
-        metric.num_values
-    )?;
-    writeln!(out, "![CDF of {}](figs/{}_cdf.svg)\n", name.label(), name.file_stem())?;
-    writeln!(out, "| | real | simulated | error | noise | verdict |\n|---|---:|---:|---:|---:|---|")?;
-    for row in &metric.percentiles {
-        let verdict = verdict_words(row);
-        let noise = match (row.noise_rel, row.noise_multiple) {
-            (Some(noise), Some(times)) => format!("{} (error is {times:.1} ×)", magnitude(noise)),
-            (Some(noise), None) => magnitude(noise),
-            (None, _) => "one run: unknown".to_owned(),
-        };
-        writeln!(
-            out,
-            "| {} | {} | {} | {} | {noise} | {verdict} |",
-            row.label.to_uppercase(),
-            format_duration(row.real_ns.as_f64()),
-            format_duration(row.sim_ns.as_f64()),
-            row.rel_error.map_or("–".to_owned(), percent),
-        )?;
-    }
-    let relative =
-        metric.wasserstein_rel.map_or(String::new(), |share| format!(" ({} of the real mean)", magnitude(share)));
-    writeln!(
-        out,
-        "\nKolmogorov–Smirnov D {:.3}; Wasserstein-1 {}{relative}.\n",
-        metric.ks,
-        format_duration(metric.wasserstein_ns)
+/// What an interval is here, and how it was made.
+fn how_intervals(comparison: &Comparison) -> String {
+    let bootstrap = &comparison.options.bootstrap;
+    let mut lengths = comparison.metrics.iter().filter_map(|metric| metric.bootstrap).map(|blocks| blocks.block_length);
+    let Some(first) = lengths.next() else {
+        return "Too few requests for intervals.".to_owned();
+    };
+    let (shortest, longest) = lengths.fold((first, first), |(low, high), length| (low.min(length), high.max(length)));
+    let blocks = match (shortest, longest) {
+        (1, 1) => "one by one".to_owned(),
+        (shortest, longest) if shortest == longest => format!("in blocks of {shortest} neighbours"),
+        (shortest, longest) => format!("in blocks of {shortest} to {longest} neighbours, by metric"),
+    };
+    format!(
+        "Intervals hold the error with {} confidence: the requests were drawn again {} times on both sides at once, {blocks}.",
+        magnitude(bootstrap.confidence),
+        thousands(bootstrap.num_resamples.into())
     )
+}
+
+fn order_section(out: &mut String, order: &OrderReport) -> std::fmt::Result {
+    writeln!(
+        out,
+        "\n## Order of first tokens\n\nKendall's tau {:.4}; {} requests have another place than predicted.\n",
+        order.kendall_tau,
+        thousands(order.num_displaced as u64)
+    )?;
+    if order.displaced.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "| request | real place | simulated place |\n|---:|---:|---:|")?;
+    order
+        .displaced
+        .iter()
+        .try_for_each(|one| writeln!(out, "| {} | {} | {} |", one.request_id, one.real_place, one.sim_place))
 }
 
 fn run_row(out: &mut String, role: &str, run: &RunIdentity) -> std::fmt::Result {

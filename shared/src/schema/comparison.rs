@@ -1,5 +1,11 @@
 //! `comparison.json`: everything a report or the viewer shows first. Numbers only, no clock, no paths.
 
+mod metric;
+
+pub use metric::{
+    BlandAltman, Curve, ErrorInterval, MeanRow, MetricComparison, PairErrors, PercentileRow, ShiftCurve, Summary,
+};
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -10,7 +16,7 @@ use crate::schema::attribution::Attribution;
 use crate::schema::certificate::LoadCertificate;
 use crate::schema::curves::Curves;
 use crate::schema::windows::Windows;
-use crate::stats::{CentiNanos, Percentile, Verdict};
+use crate::stats::{BootstrapOptions, Percentile, Verdict};
 
 /// The whole document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +57,9 @@ pub struct Comparison {
     /// How full both systems were over time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub curves: Option<Curves>,
+    /// The order in which requests got their first tokens, on both sides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderReport>,
     /// Goodput of both sides, where an objective was declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceComparison>,
@@ -74,6 +83,9 @@ pub struct CompareOptions {
     pub percentiles: Vec<Percentile>,
     /// Proceed under a banner when runs differ or do not say.
     pub allow_mismatch: bool,
+    /// How intervals are computed.
+    #[serde(default)]
+    pub bootstrap: BootstrapOptions,
     /// Whose metrics and percentiles; ours where a document does not say.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub definition: Definition,
@@ -93,6 +105,7 @@ impl Default for CompareOptions {
             is_tolerance_declared: false,
             percentiles: Percentile::USUAL.to_vec(),
             allow_mismatch: false,
+            bootstrap: BootstrapOptions::default(),
             definition: Definition::default(),
             slo: None,
         }
@@ -194,6 +207,8 @@ pub struct ParityRow {
 pub enum ParityState {
     /// Both say the same.
     Matched,
+    /// One or both do not say it, and had the default that matches.
+    Defaulted,
     /// They say different things.
     Differs,
     /// One or both do not say.
@@ -220,82 +235,6 @@ pub struct Counts {
     pub num_tokens: u64,
 }
 
-/// One metric on both sides.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct MetricComparison {
-    /// Which; every time below is in nanoseconds.
-    pub metric: Metric,
-    /// Requests behind it (tokens of one request are not independent).
-    pub num_requests: usize,
-    /// Values behind it on each side: requests, or gaps for ITL.
-    pub num_values: usize,
-    /// The real side.
-    pub real: Summary,
-    /// The simulated side.
-    pub sim: Summary,
-    /// One row a percentile.
-    pub percentiles: Vec<PercentileRow>,
-    /// Kolmogorov-Smirnov D, 0..=1.
-    pub ks: f64,
-    /// Wasserstein-1, ns.
-    pub wasserstein_ns: f64,
-    /// Wasserstein-1 over the real mean; `None` when that is zero.
-    pub wasserstein_rel: Option<f64>,
-    /// Quantile curves on one grid of fractions, for the CDF.
-    pub curve: Curve,
-}
-
-/// Moments and range of one side, ns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
-    /// Mean.
-    pub mean: CentiNanos,
-    /// Median.
-    pub median: CentiNanos,
-    /// Smallest.
-    pub min: CentiNanos,
-    /// Largest.
-    pub max: CentiNanos,
-}
-
-/// One percentile of one metric.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PercentileRow {
-    /// `p50`, `p99.9`.
-    pub label: String,
-    /// The fraction, in hundredths of a percent.
-    pub percentile: Percentile,
-    /// Real, ns.
-    pub real_ns: CentiNanos,
-    /// Simulated, ns.
-    pub sim_ns: CentiNanos,
-    /// Simulated - real, ns.
-    pub diff_ns: CentiNanos,
-    /// (simulated - real) / real, signed; `None` when real is zero.
-    pub rel_error: Option<f64>,
-    /// Largest relative difference between two repeats of the real run; `None` with one run.
-    pub noise_rel: Option<f64>,
-    /// |relative error| / noise; `None` without noise.
-    pub noise_multiple: Option<f64>,
-    /// Requests needed before a verdict may be given.
-    pub sample_floor: u32,
-    /// Requests still missing to the floor; 0 when reached.
-    pub num_more_needed: u32,
-    /// What is known against the tolerance.
-    pub verdict: Verdict,
-}
-
-/// Type-7 quantiles of both sides on one grid: `fractions[i]` of the values lie below.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Curve {
-    /// Ascending, first 0, last 1.
-    pub fractions: Vec<f64>,
-    /// Real, ns.
-    pub real_ns: Vec<CentiNanos>,
-    /// Simulated, ns.
-    pub sim_ns: Vec<CentiNanos>,
-}
-
 /// A request the simulation got most wrong.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorstRequest {
@@ -311,4 +250,27 @@ pub struct WorstRequest {
     pub sim_e2e_ns: u64,
     /// (simulated - real) / real.
     pub rel_error: Option<f64>,
+}
+
+/// Whether the simulation serves requests in the real order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OrderReport {
+    /// Kendall's tau-b of the first tokens' times: 1 is the same order, 0 none, -1 the reverse.
+    pub kendall_tau: f64,
+    /// Requests that another place was predicted for.
+    pub num_displaced: usize,
+    /// Those whose place is farthest off, worst first, at most ten.
+    pub displaced: Vec<DisplacedRequest>,
+}
+
+/// A request that got its first token earlier or later, among all, than predicted. Requests whose first tokens come at
+/// one instant stand in order of their ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisplacedRequest {
+    /// Which.
+    pub request_id: u32,
+    /// Its place in the real run, from 1.
+    pub real_place: usize,
+    /// Its place in the simulated run, from 1.
+    pub sim_place: usize,
 }

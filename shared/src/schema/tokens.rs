@@ -54,28 +54,128 @@ pub fn read_tokens(file: &str, input: impl Read, num_requests: usize) -> Result<
     let time = table.required("token_time_ns")?;
     let latency = table.optional("token_latency_ns");
 
-    let mut ids: Vec<u32> = Vec::new();
-    let mut indices: Vec<u32> = Vec::new();
-    let mut times: Vec<u64> = Vec::new();
-    let mut latencies: Vec<u64> = Vec::new();
-    let mut counts = vec![0usize; num_requests];
+    let mut rows = Rows::new(num_requests);
     while table.next_row()? {
-        let request = table.small_integer(id)?;
-        match counts.get_mut(request as usize) {
-            Some(count) => *count += 1,
+        let row = TokenRow {
+            request: table.small_integer(id)?,
+            index: table.small_integer(index)?,
+            time: table.time(time)?,
+            latency: latency.map_or(Ok(None), |column| table.optional_time(column))?,
+        };
+        if row.request as usize >= num_requests {
+            let problem = format!("request {} is not in request_metrics.csv (it has {num_requests})", row.request);
+            return Err(table.error(id, problem));
+        }
+        rows.push(row).map_err(|problem| match problem {
+            Broken::Backwards(problem) => table.error(time, problem),
+            Broken::Latency(problem) => table.error(latency.unwrap_or(time), problem),
+        })?;
+    }
+    rows.finish(file)
+}
+
+/// One row of the file.
+#[derive(Clone, Copy)]
+struct TokenRow {
+    request: u32,
+    index: u32,
+    time: Nanos,
+    latency: Option<Nanos>,
+}
+
+/// What is wrong with a row that is in its place.
+enum Broken {
+    Backwards(String),
+    Latency(String),
+}
+
+/// Rows read so far. While each request's tokens come in their order, as every engine writes them, a row is checked as
+/// it comes and only its request and time are kept.
+struct Rows {
+    ids: Vec<u32>,
+    times: Vec<u64>,
+    /// Tokens of each request so far, and the time of the last.
+    counts: Vec<usize>,
+    last: Vec<Nanos>,
+    /// Indices and latencies of all rows, from the first one out of order on.
+    disordered: Option<(Vec<u32>, Vec<u64>)>,
+}
+
+impl Rows {
+    fn new(num_requests: usize) -> Self {
+        let (counts, last) = (vec![0; num_requests], vec![Nanos::ZERO; num_requests]);
+        Rows { ids: Vec::new(), times: Vec::new(), counts, last, disordered: None }
+    }
+
+    fn push(&mut self, row: TokenRow) -> Result<(), Broken> {
+        let request = row.request as usize;
+        if self.disordered.is_none() && row.index as usize != self.counts[request] {
+            self.disordered = Some((self.indices(), vec![ABSENT; self.ids.len()]));
+        }
+        match &mut self.disordered {
+            Some((indices, latencies)) => {
+                indices.push(row.index);
+                latencies.push(row.latency.map_or(ABSENT, |span| span.0));
+            }
             None => {
-                let problem = format!("request {request} is not in request_metrics.csv (it has {num_requests})");
-                return Err(table.error(id, problem));
+                let previous = if row.index == 0 { row.time } else { self.last[request] };
+                check_gap(row, previous)?;
+                self.last[request] = row.time;
             }
         }
-        ids.push(request);
-        indices.push(table.small_integer(index)?);
-        times.push(table.time(time)?.0);
-        if let Some(column) = latency {
-            latencies.push(table.optional_time(column)?.map_or(ABSENT, |span| span.0));
-        }
+        self.counts[request] += 1;
+        self.ids.push(row.request);
+        self.times.push(row.time.0);
+        Ok(())
     }
-    place(file, &counts, &ids, &indices, &times, &latencies)
+
+    /// The indices of rows that came in order.
+    fn indices(&self) -> Vec<u32> {
+        let mut next = vec![0u32; self.counts.len()];
+        let count = |id: &u32| {
+            let index = next[*id as usize];
+            next[*id as usize] += 1;
+            index
+        };
+        self.ids.iter().map(count).collect()
+    }
+
+    fn finish(self, file: &str) -> Result<TokenTimes, DataError> {
+        if let Some((indices, latencies)) = &self.disordered {
+            return place(file, &self.counts, &self.ids, indices, &self.times, latencies);
+        }
+        let offsets = offsets(&self.counts);
+        let mut next = offsets.clone();
+        let mut placed = vec![Nanos::ZERO; self.times.len()];
+        for (id, time) in self.ids.iter().zip(&self.times) {
+            let slot = &mut next[*id as usize];
+            placed[*slot] = Nanos(*time);
+            *slot += 1;
+        }
+        Ok(TokenTimes { offsets, times: placed })
+    }
+}
+
+fn offsets(counts: &[usize]) -> Vec<usize> {
+    let mut sum = 0;
+    let ends = counts.iter().map(|count| {
+        sum += count;
+        sum
+    });
+    std::iter::once(0).chain(ends).collect()
+}
+
+/// The row comes no earlier than the token before it, and its latency is the difference.
+fn check_gap(row: TokenRow, previous: Nanos) -> Result<(), Broken> {
+    let TokenRow { request, index, time, latency } = row;
+    let Some(gap) = time.checked_sub(previous) else {
+        let problem = format!("token {index} of request {request} is before token {}", index - 1);
+        return Err(Broken::Backwards(problem));
+    };
+    match latency.filter(|latency| *latency != gap) {
+        Some(latency) => Err(Broken::Latency(format!("{latency} is not the difference to the token before, {gap}"))),
+        None => Ok(()),
+    }
 }
 
 /// A counting sort by (request, index) that also finds gaps and doubles.
@@ -91,10 +191,7 @@ fn place(
     let fail = |row: usize, column: &str, problem: String| {
         Err(DataError::new(file, problem).at_line(row as u64 + 2).in_column(column))
     };
-    let mut offsets = vec![0usize; counts.len() + 1];
-    for (request, count) in counts.iter().enumerate() {
-        offsets[request + 1] = offsets[request] + count;
-    }
+    let offsets = offsets(counts);
     let mut placed = vec![Nanos(ABSENT); times.len()];
     for row in 0..times.len() {
         let (request, index) = (ids[row] as usize, indices[row] as usize);
@@ -113,16 +210,12 @@ fn place(
         let (request, index) = (ids[row] as usize, indices[row] as usize);
         let here = offsets[request] + index;
         let previous = if index == 0 { placed[here] } else { placed[here - 1] };
-        let Some(gap) = placed[here].checked_sub(previous) else {
-            let problem = format!("token {index} of request {request} is before token {}", index - 1);
-            return fail(row, "token_time_ns", problem);
-        };
-        if let Some(latency) = latencies.get(row)
-            && *latency != ABSENT
-            && *latency != gap.0
-        {
-            let problem = format!("{latency} is not the difference to the token before, {gap}");
-            return fail(row, "token_latency_ns", problem);
+        let latency = Some(Nanos(latencies[row])).filter(|latency| latency.0 != ABSENT);
+        let row_here = TokenRow { request: ids[row], index: indices[row], time: placed[here], latency };
+        match check_gap(row_here, previous) {
+            Ok(()) => {}
+            Err(Broken::Backwards(problem)) => return fail(row, "token_time_ns", problem),
+            Err(Broken::Latency(problem)) => return fail(row, "token_latency_ns", problem),
         }
     }
     Ok(TokenTimes { offsets, times: placed })

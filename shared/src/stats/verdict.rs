@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::stats::Percentile;
+use crate::stats::{Interval, Percentile};
 
 /// What is known about an error against its tolerance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,31 +59,93 @@ pub struct Evidence<'a> {
     pub percentile: Percentile,
     /// Its relative error, signed.
     pub relative_error: f64,
+    /// The interval of that error; `None` where requests are too few to have one.
+    pub interval: Option<Interval>,
     /// Relative errors of the request pairs behind it.
     pub pair_errors: &'a [f64],
     /// How much repeats of the real run differ among themselves; `None` with one run.
     pub noise: Option<f64>,
 }
 
-/// Judges one percentile. The error is known to within the noise of the real engine, so *within* asks
-/// that error and noise together stay inside the tolerance, and *outside* that the error exceeds it by
-/// more than the noise. Below the sample floor, *outside* is still said when every pair errs that far
-/// on the same side.
-pub fn judge(evidence: Evidence<'_>, tolerance: f64) -> Verdict {
-    let Evidence { percentile, relative_error, pair_errors, noise } = evidence;
-    let noise = noise.unwrap_or(0.0);
+/// Why nothing can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Doubt {
+    /// The percentile's sample floor is not reached.
+    FewRequests,
+    /// The interval of the error reaches over the tolerance.
+    WideInterval,
+    /// Repeats of the real run differ too much.
+    NoisyEngine,
+}
+
+/// A verdict, and what it lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// What is known.
+    pub verdict: Verdict,
+    /// Why nothing is; `None` with *within* and *outside*.
+    pub doubt: Option<Doubt>,
+    /// More requests that a verdict needs: to the sample floor, or until the interval, which shrinks with the square root
+    /// of their number, would fit. 0 when told; `None` when more of them would not help.
+    pub num_more_needed: Option<u32>,
+}
+
+/// Pairs that err on one side, at least, to be a finding below the sample floor: by chance half of them do,
+/// so six have a probability of 3 % (the sign test).
+const FEWEST_ONE_SIDED: usize = 6;
+
+/// Judges one percentile. The error is known to within its interval, and the real engine repeats itself to within the
+/// noise: *within* asks that the interval, widened by the noise, lies inside the tolerance, *outside* that it
+/// lies beyond it. Below the sample floor, *outside* is still said when every pair errs that far on the same side.
+pub fn judge(evidence: Evidence<'_>, tolerance: f64) -> Judgement {
+    let Evidence { percentile, relative_error, pair_errors, .. } = evidence;
+    let noise = evidence.noise.unwrap_or(0.0);
     let error = libm::fabs(relative_error);
-    let limit = tolerance + noise;
-    if pair_errors.len() >= sample_floor(percentile) as usize {
-        return match (error + noise <= tolerance, error > limit) {
+    let told = |verdict| Judgement { verdict, doubt: None, num_more_needed: Some(0) };
+    let untold =
+        |doubt, num_more_needed| Judgement { verdict: Verdict::CannotTell, doubt: Some(doubt), num_more_needed };
+    let (num_pairs, floor) = (pair_errors.len() as u32, sample_floor(percentile));
+    if num_pairs < floor {
+        let limit = tolerance + noise;
+        let is_one_sided = pair_errors.len() >= FEWEST_ONE_SIDED
+            && (pair_errors.iter().all(|error| *error > limit) || pair_errors.iter().all(|error| *error < -limit));
+        if is_one_sided && error > limit {
+            return told(Verdict::Outside);
+        }
+        return untold(Doubt::FewRequests, Some(floor - num_pairs));
+    }
+    let interval = evidence.interval.unwrap_or(Interval { low: relative_error, high: relative_error });
+    let place = |noise: f64| {
+        let farthest = libm::fabs(interval.low).max(libm::fabs(interval.high));
+        let nearest = interval.low.max(-interval.high);
+        match (farthest + noise <= tolerance, nearest - noise > tolerance) {
             (true, _) => Verdict::Within,
             (false, true) => Verdict::Outside,
             (false, false) => Verdict::CannotTell,
-        };
+        }
+    };
+    match (place(noise), place(0.0)) {
+        (Verdict::CannotTell, Verdict::CannotTell) => {
+            untold(Doubt::WideInterval, more_for(interval, relative_error, tolerance, num_pairs))
+        }
+        (Verdict::CannotTell, _) => untold(Doubt::NoisyEngine, None),
+        (verdict, _) => told(verdict),
     }
-    let is_one_sided = !pair_errors.is_empty()
-        && (pair_errors.iter().all(|error| *error > limit) || pair_errors.iter().all(|error| *error < -limit));
-    if is_one_sided && error > limit { Verdict::Outside } else { Verdict::CannotTell }
+}
+
+/// Requests to add until the side of the interval that crosses the tolerance would no longer reach it.
+fn more_for(interval: Interval, error: f64, tolerance: f64, num_pairs: u32) -> Option<u32> {
+    let (size, away, towards) = if error >= 0.0 {
+        (error, interval.high - error, error - interval.low)
+    } else {
+        (-error, error - interval.low, interval.high - error)
+    };
+    let reach = if size <= tolerance { away.max(towards - 2.0 * size) } else { towards };
+    let ratio = reach / libm::fabs(tolerance - size);
+    let more = libm::ceil(f64::from(num_pairs) * (ratio * ratio - 1.0));
+    // An error that sits on the tolerance would need more requests than anybody sends.
+    (more > 0.0 && more < 1e7).then_some(more as u32)
 }
 
 #[cfg(test)]
@@ -98,7 +160,27 @@ mod tests {
     }
 
     fn judged(pair_errors: &[f64], relative_error: f64, noise: Option<f64>) -> Verdict {
-        judge(Evidence { percentile: Percentile::P99, relative_error, pair_errors, noise }, 0.1)
+        judge(Evidence { percentile: Percentile::P99, relative_error, interval: None, pair_errors, noise }, 0.1).verdict
+    }
+
+    fn with_interval(low: f64, high: f64, noise: Option<f64>) -> Judgement {
+        let interval = Some(Interval { low, high });
+        let relative_error = (low + high) / 2.0;
+        judge(Evidence { percentile: Percentile::P50, relative_error, interval, pair_errors: &[0.0; 100], noise }, 0.1)
+    }
+
+    #[test]
+    fn the_whole_interval_must_lie_on_one_side_of_the_tolerance() {
+        assert_eq!(with_interval(-0.05, 0.09, None).verdict, Verdict::Within);
+        assert_eq!(with_interval(0.11, 0.2, None).verdict, Verdict::Outside);
+        assert_eq!(with_interval(-0.3, -0.12, None).verdict, Verdict::Outside);
+        let wide = with_interval(0.0, 0.12, None);
+        // An error of 6 % known to 6 %: 4 % would do, for which 100 requests must become 225.
+        assert_eq!((wide.doubt, wide.num_more_needed), (Some(Doubt::WideInterval), Some(125)));
+        let noisy = with_interval(-0.05, 0.09, Some(0.03));
+        assert_eq!((noisy.doubt, noisy.num_more_needed), (Some(Doubt::NoisyEngine), None));
+        let around = with_interval(-0.2, 0.2, None);
+        assert_eq!((around.doubt, around.num_more_needed), (Some(Doubt::WideInterval), Some(300)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The percentile table: the figure's twin, and what the verdicts rest on.
 
 use fidelio_shared::charts::{format_duration, format_signed_duration};
-use fidelio_shared::report::thousands;
+use fidelio_shared::report::{interval_words, thousands};
 use fidelio_shared::schema::comparison::{MetricComparison, PercentileRow};
 use fidelio_shared::stats::CentiNanos;
 use leptos::prelude::*;
@@ -28,6 +28,7 @@ pub fn PercentileTable(entry: MetricComparison) -> impl IntoView {
                     <th scope="col"><span class="swatch real" aria-hidden="true"></span>"Real"</th>
                     <th scope="col"><span class="swatch sim" aria-hidden="true"></span>"Simulated"</th>
                     <th scope="col">"Error"</th>
+                    <th scope="col" title="Holds the true error with the confidence asked for: block bootstrap over requests">"Interval"</th>
                     <th scope="col" class="word verdict-head">"Verdict"</th>
                     <th scope="col">"Difference"</th>
                     <th scope="col" title="The error over the real engine’s own repeat-to-repeat error">"× noise"</th>
@@ -41,13 +42,14 @@ pub fn PercentileTable(entry: MetricComparison) -> impl IntoView {
 
 #[component]
 fn Row(row: PercentileRow) -> impl IntoView {
-    let more = (row.num_more_needed > 0).then(|| format!(" ({} more)", thousands(row.num_more_needed.into())));
+    let more = row.num_more_needed.filter(|more| *more > 0).map(|more| format!(" ({} more)", thousands(more.into())));
     view! {
         <tr data-percentile=row.label.clone()>
             <th scope="row" class="word">{row.label.to_uppercase()}</th>
             <Time time=row.real_ns name="real"/>
             <Time time=row.sim_ns name="sim"/>
             <td data-testid="error" class="strong">{percent(row.rel_error)}</td>
+            <td data-testid="interval">{typeset(&interval_words(row.interval.as_ref()))}</td>
             <td class=format!("word said {}", verdict_class(row.verdict)) data-testid="row-verdict">
                 <VerdictMark verdict=row.verdict/><span>{row.verdict.words()}</span>
             </td>

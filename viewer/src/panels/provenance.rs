@@ -16,8 +16,14 @@ use crate::words::megabytes;
 pub fn Provenance(opened: Arc<Opened>) -> impl IntoView {
     let comparison = &opened.comparison;
     let real = comparison.real.first().cloned().unwrap_or_default();
-    let (matched, all) =
-        (comparison.parity.iter().filter(|row| row.state == ParityState::Matched).count(), comparison.parity.len());
+    let (matched, all) = (
+        comparison
+            .parity
+            .iter()
+            .filter(|row| matches!(row.state, ParityState::Matched | ParityState::Defaulted))
+            .count(),
+        comparison.parity.len(),
+    );
     view! {
         <details class="panel fold" data-testid="provenance">
             <summary>"Runs and provenance"</summary>
@@ -106,6 +112,7 @@ fn Parity(rows: Vec<ParityRow>) -> impl IntoView {
     let row = |row: ParityRow| {
         let (class, words) = match row.state {
             ParityState::Matched => ("within", "matches"),
+            ParityState::Defaulted => ("within", "matches by default"),
             ParityState::Differs => ("outside", "differs"),
             ParityState::Unknown => ("unsure", "unknown"),
         };

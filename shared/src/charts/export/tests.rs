@@ -27,11 +27,21 @@ fn metric() -> MetricComparison {
         noise_rel: None,
         noise_multiple: None,
         sample_floor: 11,
-        num_more_needed: 0,
+        is_below_floor: false,
+        num_more_needed: Some(0),
+        doubt: None,
+        interval: None,
+        noise_rms: None,
         verdict: Verdict::Outside,
     };
     let curve = |side: &Sorted| (0..=100).map(|percent| side.quantile_at(percent, 100)).collect();
     MetricComparison {
+        wasserstein_slower_ns: 0.0,
+        wasserstein_faster_ns: 0.0,
+        mean: None,
+        bootstrap: None,
+        shift: None,
+        pairs: None,
         metric: Metric::Ttft,
         num_requests: 11,
         num_values: 11,
