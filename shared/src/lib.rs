@@ -13,6 +13,7 @@
 //! pass; a *real* run was timed by a clock, a *simulated* one predicted.
 
 pub mod bundle;
+pub mod calibrate;
 pub mod capacity;
 pub mod charts;
 pub mod compare;

@@ -99,6 +99,12 @@ impl Ticks {
         Ticks((nanos * Self::PER_NANO as f64 + 0.5) as u64)
     }
 
+    /// This span in nanoseconds.
+    #[inline]
+    pub fn to_nanos_f64(self) -> f64 {
+        self.0 as f64 / Self::PER_NANO as f64
+    }
+
     /// The nearest nanosecond, halves upwards.
     #[inline]
     pub fn to_nanos(self) -> Nanos {

@@ -36,4 +36,29 @@ pub struct StepTime {
 pub trait LatencyModel {
     /// Time of `shape` on pipeline stage `stage` (0 unless pipeline parallel).
     fn stage_time(&self, shape: &BatchShape, stage: u32) -> StepTime;
+
+    /// Host time that `num_arrived` requests take from the engine's loop, all together, before the next batch is
+    /// chosen: reading, tokenising, queueing.
+    fn admission_time(&self, _num_arrived: u32) -> Ticks {
+        Ticks::default()
+    }
+
+    /// What the first step of an engine takes beyond its like, because the engine is cold.
+    fn first_step_time(&self) -> Ticks {
+        Ticks::default()
+    }
+}
+
+impl<M: LatencyModel + ?Sized> LatencyModel for &M {
+    fn stage_time(&self, shape: &BatchShape, stage: u32) -> StepTime {
+        (**self).stage_time(shape, stage)
+    }
+
+    fn admission_time(&self, num_arrived: u32) -> Ticks {
+        (**self).admission_time(num_arrived)
+    }
+
+    fn first_step_time(&self) -> Ticks {
+        (**self).first_step_time()
+    }
 }

@@ -93,6 +93,8 @@ struct Engine {
     stages: Vec<Stage>,
     /// Batches out, each in its place from first to last.
     flights: Vec<Option<Flight>>,
+    /// Requests that arrived since a batch was last chosen.
+    num_arrived: u32,
     is_touched: bool,
 }
 
@@ -123,6 +125,8 @@ struct Flight {
     /// When it was chosen, and when its first stage began: later, when scheduled asynchronously.
     chosen: Ticks,
     begun: Ticks,
+    /// Host time between those, for the requests that had arrived.
+    admission: Ticks,
     /// Host time that nothing hid.
     host: Ticks,
 }
@@ -154,6 +158,7 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
             replica: replica.clone(),
             stages: (0..config.num_stages()).map(|_| Stage::default()).collect(),
             flights: Vec::new(),
+            num_arrived: 0,
             is_touched: false,
         };
         if simulation.cluster.num_replicas == 0 {
@@ -212,6 +217,7 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
         if !is_blocked && !std::mem::replace(&mut engine.is_touched, true) {
             self.touched.push(index);
         }
+        engine.num_arrived += 1;
         match engine.replica.admit_known(on_our_clock, prefix) {
             Some(unserved) => self.recorder.finished(unserved.row(&request)),
             None => Ok(()),
@@ -254,24 +260,33 @@ impl<'a, M: LatencyModel, R: Recorder> Driver<'a, M, R> {
     /// Chooses new batches and sets idle stages to work.
     fn start(&mut self, index: usize, now: Ticks) {
         let engine = &mut self.engines[index];
-        while let Some(batch) = engine.replica.begin_step(now) {
+        let mut admission = match engine.num_arrived {
+            0 => Ticks::default(),
+            num_arrived => self.simulation.model.admission_time(num_arrived),
+        };
+        while let Some(batch) = engine.replica.begin_step(now + admission) {
             self.counts.num_steps += 1;
             self.counts.num_preemptions += batch.preempted.len() as u64;
             let (shape, load) = (batch.shape(), engine.replica.load());
-            engine.launch(Flight { batch, shape, load, chosen: now, begun: now, host: Ticks::default() });
+            engine.num_arrived = 0;
+            let admission = std::mem::take(&mut admission);
+            engine.launch(Flight { batch, shape, load, chosen: now, begun: now, admission, host: Ticks::default() });
         }
         for (number, stage) in engine.stages.iter_mut().enumerate() {
             if stage.busy.is_none()
                 && let Some(place) = stage.queue.pop_front()
             {
                 let flight = engine.flights[place].as_mut().expect("a batch is kept until it ends");
-                let time = self.simulation.model.stage_time(&flight.shape, number as u32);
+                let mut time = self.simulation.model.stage_time(&flight.shape, number as u32);
+                if flight.batch.id == 0 && number == 0 {
+                    time.device = time.device + self.simulation.model.first_step_time();
+                }
                 if time.host + time.device == Ticks::default() {
                     let tokens = flight.shape.num_tokens();
                     self.timeless = Some(format!("the latency model gives a batch of {tokens} tokens no time"));
                 }
                 // Scheduled asynchronously, the host's part began while the batch before was computed.
-                let prepared = if number == 0 { flight.chosen + time.host } else { now + time.host };
+                let prepared = if number == 0 { flight.chosen + flight.admission + time.host } else { now + time.host };
                 let device_start = now.max(prepared);
                 if number == 0 {
                     flight.begun = now;
