@@ -206,6 +206,15 @@ pub enum Verb {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: Option<PathBuf>,
     },
+    /// Predict every public data set at hand again, and tell every error
+    Evidence {
+        /// Folder of data sets; `$FIDELIO_DATA` otherwise
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        data: Vec<PathBuf>,
+        /// Write `evidence.md` and `evidence.csv` into this directory too
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: Option<PathBuf>,
+    },
     /// Tell what this machine has, and what each missing thing disables
     Doctor,
     /// List presets

@@ -11,8 +11,8 @@ use crate::cli::args::{Args, ExperimentArgs, Verb};
 use crate::commands::compare::CompareInputs;
 use crate::commands::save_workload::save_workload;
 use crate::commands::{
-    Context, Outcome, bundle, capacity, compare, configs, doctor, measure, profile, run, simulate, summary, trace,
-    verify, view,
+    Context, Outcome, bundle, capacity, compare, configs, doctor, evidence, measure, profile, run, simulate, summary,
+    trace, verify, view,
 };
 use crate::config::{ConfigRequest, Experiment, Library, resolve, user_file};
 use crate::store::Store;
@@ -107,6 +107,7 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
             summary::summary(&run, &definitions, slo.as_ref())
         }
         Verb::Trace { run, out } => trace::trace(&context, &run, out.as_deref()),
+        Verb::Evidence { data, out } => evidence::evidence(&context, &data, out.as_deref()),
         Verb::Doctor => Ok(doctor::doctor()),
         Verb::Configs { group } => {
             let library = Library::new(config_dir.as_deref())?;

@@ -6,9 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use fidelio_shared::capacity::{Capacity, CapacityReport, Probe, judge_probe, search};
 use fidelio_shared::charts::format_duration;
-use fidelio_shared::schema::{RequestRow, Run, StepRow};
-use fidelio_shared::serving::TokenEvent;
-use fidelio_shared::simulate::Recorder;
+use fidelio_shared::simulate::RequestRows;
 use fidelio_shared::workload::ArrivalProcess;
 use serde_json::json;
 
@@ -55,36 +53,9 @@ fn probe(experiment: &Experiment, loaded: &LoadedModel, rate_rps: f64) -> anyhow
         _ => ArrivalProcess::Poisson { rate_rps, max_gap_factor: None },
     };
     let workload = workload::build_workload(&experiment)?.workload()?;
-    let mut requests = Requests::default();
+    let mut requests = RequestRows::default();
     simulate::native(&experiment, &workload, loaded, &mut requests)?;
-    requests.0.sort_by_key(|row| row.request_id);
-    let run = Run { requests: requests.0, ..Run::default() };
-    Ok(judge_probe(rate_rps, &run, &experiment.capacity))
-}
-
-/// Keeps the requests, and nothing else.
-#[derive(Default)]
-struct Requests(Vec<RequestRow>);
-
-impl Recorder for Requests {
-    type Error = std::convert::Infallible;
-
-    fn wants_tokens(&self) -> bool {
-        false
-    }
-
-    fn token(&mut self, _: TokenEvent, _: Option<u32>) -> Result<(), Self::Error> {
-        Ok(())
-    }
-
-    fn finished(&mut self, row: RequestRow) -> Result<(), Self::Error> {
-        self.0.push(row);
-        Ok(())
-    }
-
-    fn step(&mut self, _: StepRow) -> Result<(), Self::Error> {
-        Ok(())
-    }
+    Ok(judge_probe(rate_rps, &requests.into_run("probe"), &experiment.capacity))
 }
 
 fn told(report: &CapacityReport, share: f64) -> anyhow::Result<Outcome> {

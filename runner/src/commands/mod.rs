@@ -5,6 +5,7 @@ pub mod capacity;
 pub mod compare;
 pub mod configs;
 pub mod doctor;
+pub mod evidence;
 pub mod measure;
 pub mod profile;
 pub mod run;

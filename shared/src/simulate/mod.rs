@@ -5,11 +5,13 @@
 
 mod native;
 mod record;
+mod rows;
 pub mod vidur;
 mod vidur_metrics;
 mod vidur_record;
 
 pub use native::{Simulation, simulate};
 pub use record::{Recorder, SimulationCounts, SimulationError, step_row};
+pub use rows::RequestRows;
 pub use vidur_metrics::{VIDUR_COLUMNS, vidur_metrics};
 pub use vidur_record::VidurRecorder;

@@ -1,0 +1,41 @@
+//! A recorder that keeps requests in memory, and nothing else: for searches and scores, which need no tokens.
+
+use std::convert::Infallible;
+
+use crate::schema::{RequestRow, Run, StepRow};
+use crate::serving::TokenEvent;
+use crate::simulate::Recorder;
+
+/// Requests as they finished.
+#[derive(Clone, Debug, Default)]
+pub struct RequestRows(Vec<RequestRow>);
+
+impl RequestRows {
+    /// The run, its requests by id; without tokens, steps and metadata.
+    pub fn into_run(self, name: &str) -> Run {
+        let mut requests = self.0;
+        requests.sort_by_key(|row| row.request_id);
+        Run { name: name.to_owned(), requests, ..Run::default() }
+    }
+}
+
+impl Recorder for RequestRows {
+    type Error = Infallible;
+
+    fn wants_tokens(&self) -> bool {
+        false
+    }
+
+    fn token(&mut self, _: TokenEvent, _: Option<u32>) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn finished(&mut self, row: RequestRow) -> Result<(), Infallible> {
+        self.0.push(row);
+        Ok(())
+    }
+
+    fn step(&mut self, _: StepRow) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
