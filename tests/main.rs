@@ -3,6 +3,7 @@
 mod bad_input;
 mod browser;
 mod bundles;
+mod calibrate;
 mod candle_tensors;
 mod cli;
 mod comparison;
@@ -10,6 +11,7 @@ mod config;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod determinism;
+mod fidelity;
 mod goldens;
 #[cfg(feature = "cuda")]
 mod gpu;

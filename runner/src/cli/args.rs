@@ -113,6 +113,27 @@ pub enum Verb {
         #[arg(long, value_name = "SHARE", value_parser = fraction, default_value = "85%")]
         share: f64,
     },
+    /// Fit a latency model to real runs, to predict others: `latency=calibrated latency.profile=FILE`
+    Calibrate {
+        /// Preset or file of an experiment with the scheduler settings the runs were served with; not needed for runs
+        /// that say them
+        experiment: Option<String>,
+        /// `group=option` or `dotted.key=value`
+        #[arg(value_name = "OVERRIDE")]
+        overrides: Vec<String>,
+        /// Real runs, all served with the same settings
+        #[arg(long, required = true, num_args = 1.., value_name = "DIR", value_hint = ValueHint::AnyPath)]
+        real: Vec<PathBuf>,
+        /// Requests of each run to fit to, as `0..100`: those before 100
+        #[arg(long, value_name = "FROM..TO", value_parser = requests)]
+        requests: Option<std::ops::Range<u32>>,
+        /// A profile: the experiment's latency model is scaled instead of one made of terms alone
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        profile: Option<PathBuf>,
+        /// The file's path
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        out: Option<PathBuf>,
+    },
     /// Hold a simulated run against real ones
     Compare {
         /// Real runs: the first is compared, the others are its repeats. A directory, or the file another tool
@@ -245,6 +266,15 @@ fn definitions(text: &str) -> Result<Definitions, String> {
     match text.trim() {
         "all" => Ok(Definitions(Definition::ALL.to_vec())),
         names => names.split(',').map(definition).collect::<Result<_, _>>().map(Definitions),
+    }
+}
+
+/// `0..100`: from the first, up to but without the last.
+fn requests(text: &str) -> Result<std::ops::Range<u32>, String> {
+    let parse = |number: &str| number.trim().parse::<u32>().ok();
+    match text.split_once("..").map(|(from, to)| (parse(from), parse(to))) {
+        Some((Some(from), Some(to))) if from < to => Ok(from..to),
+        _ => Err("not a range of requests: write the first and the one after the last, as `0..100`".to_owned()),
     }
 }
 

@@ -8,11 +8,12 @@ use fidelio_shared::stats::{BootstrapOptions, Percentile};
 use serde_json::json;
 
 use crate::cli::args::{Args, ExperimentArgs, Verb};
+use crate::commands::calibrate::CalibrateInputs;
 use crate::commands::compare::CompareInputs;
 use crate::commands::save_workload::save_workload;
 use crate::commands::{
-    Context, Outcome, bundle, capacity, compare, configs, doctor, evidence, measure, profile, run, simulate, summary,
-    trace, verify, view,
+    Context, Outcome, bundle, calibrate, capacity, compare, configs, doctor, evidence, measure, profile, run, simulate,
+    summary, trace, verify, view,
 };
 use crate::config::{ConfigRequest, Experiment, Library, resolve, user_file};
 use crate::store::Store;
@@ -60,6 +61,11 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
             let experiment = resolved(experiment)?;
             let profile = profile.or_else(|| simulate::usual_profile(&context, &experiment));
             capacity::capacity(&context, &experiment, profile.as_deref(), share)
+        }
+        Verb::Calibrate { experiment, overrides, real, requests, profile, out } => {
+            let named = experiment.map(|experiment| resolved(ExperimentArgs { experiment, overrides }));
+            let inputs = CalibrateInputs { real, requests, profile };
+            calibrate::calibrate(&context, named.transpose()?.as_ref(), &inputs, out.as_deref())
         }
         Verb::Compare {
             real,

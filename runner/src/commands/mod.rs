@@ -1,6 +1,7 @@
 //! One file a verb: load, call something pure, save, tell. Nothing here knows the command line parser.
 
 pub mod bundle;
+pub mod calibrate;
 pub mod capacity;
 pub mod compare;
 pub mod configs;

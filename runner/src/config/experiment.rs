@@ -297,6 +297,8 @@ pub enum LatencyKind {
     Layers,
     /// The device's peak figures: a floor, not a measurement.
     Roofline,
+    /// Terms fitted to real runs (`calibration.json`).
+    Calibrated,
 }
 
 impl LatencyKind {
@@ -308,6 +310,7 @@ impl LatencyKind {
             LatencyKind::Operations => "operations",
             LatencyKind::Layers => "layers",
             LatencyKind::Roofline => "roofline",
+            LatencyKind::Calibrated => "calibrated",
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Latency models for a simulation: the one an experiment chooses, read from its files.
 
+mod calibrated;
 mod operations;
 mod steps;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use fidelio_shared::calibrate::{CalibratedModel, NoBase};
 use fidelio_shared::latency::layered::{LayerProfile, LayeredModel};
 use fidelio_shared::latency::{
     BatchShape, LatencyModel, Roofline, StepModel, StepTime, VidurModel, VidurShape, VidurTables,
@@ -18,6 +20,8 @@ use sha2::{Digest, Sha256};
 use crate::config::{Experiment, LatencyKind, model_shape};
 use crate::error::Hinted;
 use crate::store::DirFolder;
+
+pub use calibrated::{describe_base, nothing};
 
 /// A model ready to predict, and what is to be recorded of it.
 pub struct LoadedModel {
@@ -44,6 +48,9 @@ enum AnyKind {
     Vidur(Box<VidurModel>),
     Layers(Box<LayeredModel>),
     Roofline(Box<Roofline>),
+    Calibrated(Box<CalibratedModel<AnyModel>>),
+    /// What a calibration without a model to calibrate upon stands on.
+    Nothing(NoBase),
 }
 
 impl AnyModel {
@@ -63,9 +70,25 @@ impl LatencyModel for AnyModel {
             AnyKind::Vidur(model) => model.stage_time(shape, stage),
             AnyKind::Layers(model) => model.stage_time(shape, stage),
             AnyKind::Roofline(model) => model.stage_time(shape, stage),
+            AnyKind::Calibrated(model) => model.stage_time(shape, stage),
+            AnyKind::Nothing(model) => model.stage_time(shape, stage),
         };
         let host = if stage == 0 { time.host + self.extra_host } else { time.host };
         StepTime { host, ..time }
+    }
+
+    fn admission_time(&self, num_arrived: u32) -> Ticks {
+        match &self.kind {
+            AnyKind::Calibrated(model) => model.admission_time(num_arrived),
+            _ => Ticks::default(),
+        }
+    }
+
+    fn first_step_time(&self) -> Ticks {
+        match &self.kind {
+            AnyKind::Calibrated(model) => model.first_step_time(),
+            _ => Ticks::default(),
+        }
     }
 }
 
@@ -96,6 +119,11 @@ pub fn load(experiment: &Experiment, profile: Option<&Path>) -> anyhow::Result<L
         }
         LatencyKind::Layers => AnyKind::Layers(Box::new(layers(experiment, needed(experiment, profile)?, &mut files)?)),
         LatencyKind::Roofline => AnyKind::Roofline(Box::new(roofline(experiment)?)),
+        LatencyKind::Calibrated => {
+            let (model, said) = calibrated::load(experiment, needed(experiment, profile)?, &mut files)?;
+            report.insert("calibration".to_owned(), said);
+            AnyKind::Calibrated(Box::new(model))
+        }
     };
     let profile = profile.filter(|_| experiment.latency.kind != LatencyKind::Roofline).map(Path::to_path_buf);
     let extra_host = Ticks::from_nanos_f64(experiment.latency.host_us * 1e3);

@@ -1,4 +1,5 @@
-//! `calibration.json`: fitted coefficients, how sure they are, and what they were fitted to. No clock, no path.
+//! `calibration.json`: fitted coefficients, how sure they are, and what they were fitted to. Knows no clock and no
+//! directories but that of a profile calibrated upon.
 
 use serde::{Deserialize, Serialize};
 

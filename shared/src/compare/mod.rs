@@ -2,6 +2,7 @@
 
 mod attribution;
 mod curves;
+mod fitted;
 #[cfg(test)]
 mod laws;
 mod levels;
@@ -137,6 +138,7 @@ pub fn compare(
     if has_gap {
         notices.push(Notice { kind: NoticeKind::Parity, text: sentence::parity(&rows) });
     }
+    notices.extend(fitted::notices(real, sim));
     notices.extend(sentence::notices(&pairs.counts, first, sim));
     let windows = windows::windows(first, sim, &pairs.lines, options);
     let load = load::load(first, sim, windows.as_ref());

@@ -155,6 +155,8 @@ pub enum NoticeKind {
     OutOfProfile,
     /// The load was not what was asked, or more than a run could serve.
     Load,
+    /// The latency model was fitted to the real run: what agrees there is no prediction.
+    Fitted,
     /// Something else the runs said of themselves.
     Run,
     /// The metrics are as another tool defines them.

@@ -76,6 +76,7 @@ fn heading(kind: NoticeKind) -> &'static str {
         NoticeKind::EarlyStop => "Different output lengths.",
         NoticeKind::OutOfProfile => "Beyond the profile.",
         NoticeKind::Load => "Doubtful load.",
+        NoticeKind::Fitted => "Fitted, not predicted.",
         NoticeKind::Run => "Said by a run.",
         NoticeKind::Definition => "Another tool's metrics.",
     }
