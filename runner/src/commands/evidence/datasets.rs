@@ -73,14 +73,14 @@ fn look(folder: &Path, deeper: usize, found: &mut Vec<Dataset>) -> anyhow::Resul
         .filter(|path| path.is_dir())
         .collect();
     children.sort();
-    let mut runs = Vec::new();
-    if let Some(run) = run_in(folder)? {
-        runs.push(run);
-    } else if let Some(pair) = pair_of(folder, &children)? {
-        runs.push(pair);
-    } else {
-        for child in &children {
-            runs.extend(run_in(child)?);
+    let mut runs: Vec<PublishedRun> = match records_in(folder)? {
+        Some(run) => vec![run],
+        None => pair_of(folder, &children)?.into_iter().collect(),
+    };
+    if runs.is_empty() {
+        // Tables side by side are runs of one engine.
+        for child in std::iter::once(&folder.to_path_buf()).chain(&children) {
+            runs.extend(tables_in(child)?);
         }
     }
     if !runs.is_empty() {
@@ -99,18 +99,24 @@ fn name_of(folder: &Path) -> String {
     folder.file_name().map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// A real run whose file lies in this very folder, with a simulation of the same tool beside it.
-fn run_in(folder: &Path) -> anyhow::Result<Option<PublishedRun>> {
-    let load = |path: &Path| load_run_dir(path).with_context(|| format!("reading `{}`", path.display()));
+fn load(path: &Path) -> anyhow::Result<Run> {
+    load_run_dir(path).with_context(|| format!("reading `{}`", path.display()))
+}
+
+/// vLLM's records of requests.
+fn records_in(folder: &Path) -> anyhow::Result<Option<PublishedRun>> {
+    let is_there = folder.join("requests.jsonl").is_file() && foreign_format(folder)?.is_some();
+    is_there.then(|| Ok(PublishedRun { name: name_of(folder), real: load(folder)?, published: None })).transpose()
+}
+
+/// Sarathi's table of a real run, with that of its simulation beside it.
+fn tables_in(folder: &Path) -> anyhow::Result<Option<PublishedRun>> {
     let (real, sim) = (folder.join("real_request_metrics.csv"), folder.join("sim_request_metrics.csv"));
-    if real.is_file() {
-        let published = if sim.is_file() { Some(load(&sim)?) } else { None };
-        return Ok(Some(PublishedRun { name: name_of(folder), real: load(&real)?, published }));
+    if !real.is_file() {
+        return Ok(None);
     }
-    if folder.join("requests.jsonl").is_file() && foreign_format(folder)?.is_some() {
-        return Ok(Some(PublishedRun { name: name_of(folder), real: load(folder)?, published: None }));
-    }
-    Ok(None)
+    let published = if sim.is_file() { Some(load(&sim)?) } else { None };
+    Ok(Some(PublishedRun { name: name_of(folder), real: load(&real)?, published }))
 }
 
 /// Two run directories of one workload, one real and one simulated.
@@ -120,7 +126,7 @@ fn pair_of(folder: &Path, children: &[PathBuf]) -> anyhow::Result<Option<Publish
     let mut real = None;
     let mut published = None;
     for child in children.iter().filter(is_run) {
-        let run = load_run_dir(child).with_context(|| format!("reading `{}`", child.display()))?;
+        let run = load(child)?;
         let place = match run.meta.origin() {
             Some(Origin::Real) => &mut real,
             Some(Origin::Simulated) => &mut published,

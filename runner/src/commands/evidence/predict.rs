@@ -44,22 +44,16 @@ const FITTED_PART: usize = 3;
 pub fn cases(dataset: &Dataset) -> anyhow::Result<Vec<Case>> {
     let mut cases = Vec::new();
     for run in &dataset.runs {
-        let question = question(dataset, run);
         if let Some(published) = &run.published {
+            let question = question(dataset, run);
             cases.push(case(dataset, run, "published simulation", Standing::Published, published, &question)?);
         }
-    }
-    let Some(scheduler) = &dataset.scheduler else { return Ok(cases) };
-    match (&dataset.layers, dataset.runs.as_slice()) {
-        (Some(layers), runs) => {
-            for run in runs {
-                cases.extend(from_profile(dataset, run, scheduler, layers)?);
-            }
-        }
-        (None, [run]) => cases.push(later_part(dataset, run, scheduler, &NoBase, "steps, fitted")?),
-        (None, runs) => {
-            for fitted in runs {
-                for run in runs {
+        let Some(scheduler) = &dataset.scheduler else { continue };
+        match (&dataset.layers, dataset.runs.len()) {
+            (Some(layers), _) => cases.extend(from_profile(dataset, run, scheduler, layers)?),
+            (None, 1) => cases.push(later_part(dataset, run, scheduler, &NoBase, "fidelio, calibrated steps")?),
+            (None, _) => {
+                for fitted in &dataset.runs {
                     cases.push(across(dataset, fitted, run, scheduler)?);
                 }
             }
