@@ -54,8 +54,10 @@ pub fn comparison_text(comparison: &Comparison) -> String {
         text.push_str(&format!("! {}\n", notice.text));
     }
     let has_noise = comparison.real.len() > 1;
+    let labels = comparison.metrics.iter().map(|metric| metric.metric.label().len());
+    let width = labels.fold(16, usize::max);
     text.push_str(&format!(
-        "\n{:<16} {:>5} {:>12} {:>12} {:>10} {:>20}{}  {}\n",
+        "\n{:<width$} {:>5} {:>12} {:>12} {:>10} {:>20}{}  {}\n",
         "metric",
         "",
         "real",
@@ -73,7 +75,7 @@ pub fn comparison_text(comparison: &Comparison) -> String {
                 (true, None) => format!(" {:>10}", "–"),
             };
             text.push_str(&format!(
-                "{:<16} {:>5} {:>12} {:>12} {:>10} {:>20}{noise}  {}\n",
+                "{:<width$} {:>5} {:>12} {:>12} {:>10} {:>20}{noise}  {}\n",
                 if index == 0 { metric.metric.label() } else { "" },
                 row.label.to_uppercase(),
                 format_duration(row.real_ns.as_f64()),

@@ -38,8 +38,9 @@ pub enum Definition {
     /// TPOT only of requests with two tokens or more; ITL pools token gaps, zeros inside a chunk included;
     /// NumPy's linear percentiles.
     InferencePerf,
-    /// MLPerf LoadGen, Server scenario (mlcommons/inference, `loadgen/loadgen.cc`, `loadgen/results.cc`): from
-    /// the *scheduled* time of the query; no ITL; a percentile is the sorted value at index ⌊n p⌋.
+    /// MLPerf LoadGen, Server scenario (mlcommons/inference, `loadgen/loadgen.cc`, `logging.cc`, `results.cc`):
+    /// from the *scheduled* time of the query; TPOT over n - 1 tokens; no ITL; a percentile is the sorted value
+    /// at index ⌊n p⌋.
     #[serde(rename = "loadgen")]
     LoadGen,
     /// Vidur and Sarathi-Serve (microsoft/vidur, `vidur/metrics/metrics_store.py`; microsoft/sarathi-serve,
