@@ -5,12 +5,14 @@ mod browser;
 mod bundles;
 mod calibrate;
 mod candle_tensors;
+mod capacity;
 mod cli;
 mod comparison;
 mod config;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod determinism;
+mod evidence;
 mod fidelity;
 mod goldens;
 #[cfg(feature = "cuda")]

@@ -75,7 +75,12 @@ pub(super) fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigEr
     if !(2..=1_000).contains(&capacity.max_probes) {
         return Err(fail("capacity.max_probes", "must be from 2 to 1000".to_owned()));
     }
-    let bootstrap = &settings.compare.bootstrap;
+    let compare = &settings.compare;
+    if let Some(unknown) = compare.verdict_on.iter().find(|metric| !compare.definition.metrics().contains(*metric)) {
+        let problem = format!("`{}` is no metric of definition `{}`", unknown.key(), compare.definition.key());
+        return Err(fail("compare.verdict_on", problem));
+    }
+    let bootstrap = &compare.bootstrap;
     if !(0.5..1.0).contains(&bootstrap.confidence) {
         return Err(fail("compare.bootstrap.confidence", "must be from 0.5 to below 1; 0.95 is 95 %".to_owned()));
     }

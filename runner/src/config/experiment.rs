@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use fidelio_shared::capacity::CapacityOptions;
 use fidelio_shared::latency::Hardware;
-use fidelio_shared::metrics::{Definition, Slo};
+use fidelio_shared::metrics::{Definition, Metric, Slo};
 use fidelio_shared::schema::DataError;
 use fidelio_shared::schema::comparison::CompareOptions;
 use fidelio_shared::serving::{ClusterConfig, RouterPolicy, SchedulerConfig};
@@ -383,6 +383,9 @@ pub struct CompareConfig {
     /// The service-level objective goodput is counted by, as `ttft=200ms,tpot=50ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slo: Option<Slo>,
+    /// Metrics the verdict rests on, by key; none is TTFT, ITL, TPOT and E2E.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub verdict_on: Vec<Metric>,
 }
 
 fn is_ours(definition: &Definition) -> bool {
@@ -398,6 +401,7 @@ impl Default for CompareConfig {
             bootstrap: BootstrapOptions::default(),
             definition: Definition::default(),
             slo: None,
+            verdict_on: Vec::new(),
         }
     }
 }
@@ -413,6 +417,7 @@ impl CompareConfig {
             bootstrap: self.bootstrap,
             definition: self.definition,
             slo: self.slo,
+            verdict_on: self.verdict_on.clone(),
             ..usual
         }
     }

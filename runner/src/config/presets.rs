@@ -36,6 +36,8 @@ presets! {
     "experiment" / "quickstart",
     "experiment" / "qwen3-0.6b",
     "experiment" / "qwen3-0.6b-gpu",
+    "experiment" / "vidur-dynamic",
+    "experiment" / "vidur-static",
     "hardware" / "a100-80gb",
     "hardware" / "a40",
     "hardware" / "h100-80gb",

@@ -112,7 +112,15 @@ impl Samples {
         let quantile = |side: &Sorted| options.definition.quantile(side, percentile);
         let (real, sim) = (quantile(&self.real_sorted), quantile(&self.sim_sorted));
         let rel_error = relative(real, sim);
-        let interval = drawn.and_then(|(drawn, at)| error_interval(&drawn.real[at], &drawn.sim[at], drawn, real));
+        let interval = drawn.and_then(|(drawn, at)| {
+            // Resamples are taken by type 7; another rule's percentile lies beside it, and spreads the same.
+            let [usual_real, usual_sim] = [&self.real_sorted, &self.sim_sorted].map(|side| side.quantile(percentile));
+            let moved = |resampled: &[f64], by: CentiNanos| -> Vec<f64> {
+                resampled.iter().map(|value| value + by.as_f64()).collect()
+            };
+            let (a, b) = (moved(&drawn.real[at], real - usual_real), moved(&drawn.sim[at], sim - usual_sim));
+            error_interval(&a, &b, drawn, real)
+        });
         let noise_rel = noise.largest(percentile);
         let noise_rms = noise.rms(percentile);
         let judgement = rel_error.map(|relative_error| {
