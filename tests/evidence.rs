@@ -43,7 +43,7 @@ fn every_public_run_is_predicted_again_and_every_error_is_told() {
 }
 
 #[test]
-fn a_folder_without_data_and_no_folder_at_all_are_told_what_to_do() {
+fn a_folder_without_data_is_told_what_it_may_hold() {
     let scratch = Scratch::new("evidence-none");
     std::fs::create_dir_all(scratch.join("empty")).expect("a folder");
     scratch
