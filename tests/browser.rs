@@ -11,7 +11,8 @@ use harness::{Browser, Sample, View};
 
 /// Reads the shown tables, tab by tab, and holds each cell against the file.
 async fn shows_the_comparison(browser: &Browser, comparison: &Value) {
-    let sentence = comparison["verdict"]["sentence"].as_str().expect("a sentence").replace(" -", " −");
+    let sentence =
+        comparison["verdict"]["sentence"].as_str().expect("a sentence").replace(" -", " −").replace("(-", "(−");
     assert!(browser.text("verdict").await.contains(&sentence), "{sentence}");
     let metrics = comparison["metrics"].as_array().expect("metrics");
     assert!(metrics.len() >= 4, "TTFT, ITL, TPOT and E2E at least");

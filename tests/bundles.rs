@@ -105,7 +105,7 @@ fn forgeries_that_mend_their_hashes_are_found_one_by_one() {
         ("comparison/summary.md", swap("outside", "within"), "summary.md"),
         ("comparison/tables/ttft_cdf.csv", swap("1967610", "1967611"), "tables/ttft_cdf.csv"),
         ("comparison/run_meta.json", swap("comparison_", "comparison-"), "comparison_id"),
-        ("real_run/request_metrics.csv", swap(",9,64,64,ok", ",8,64,64,ok"), "num_prefill_tokens"),
+        ("real_run/request_metrics.csv", swap(",9,64,64,ok", ",8,64,64,ok"), "by_prompt_tokens"),
     ];
     for (name, change, words) in cases {
         let mut forged = entries.clone();

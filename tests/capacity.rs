@@ -60,6 +60,7 @@ fn the_papers_protocol_is_judged_by_the_papers_metrics() {
         "scheduler.max_num_batched_tokens=64",
         "scheduler.max_num_seqs=8",
         "scheduler.num_blocks=400",
+        "scheduler.max_model_len=512",
         "workload.num_requests=12",
         "workload.requests.prefill={kind=\"constant\",num_tokens=40}",
         "workload.requests.decode={kind=\"constant\",num_tokens=6}",

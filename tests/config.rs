@@ -75,7 +75,8 @@ fn every_experiment_resolves_and_every_option_fits_the_quickstart() {
 fn params_hold_every_group_and_the_chosen_options() {
     let params = good("quickstart", &[]).params();
     let keys: Vec<&str> = params.keys().map(String::as_str).collect();
-    let expected = "backend cluster compare hardware latency model name profile scheduler seed simulation use workload";
+    let expected =
+        "backend capacity cluster compare hardware latency model name profile scheduler seed simulation use workload";
     assert_eq!(keys.into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(" "), expected);
     assert_eq!(params["use"]["model"], "qwen3-30m");
     assert_eq!(params["workload"]["seed"], 42, "the experiment's seed reaches what sets none");

@@ -148,31 +148,35 @@ pub fn search<E>(
     mut probe: impl FnMut(f64) -> Result<Probe, E>,
 ) -> Result<CapacityReport, E> {
     let mut probes: Vec<Probe> = Vec::new();
-    let mut is_sustained = |rate: f64| -> Result<bool, E> {
+    let mut tried = |rate: f64| -> Result<Option<Overload>, E> {
         let probe = probe(rate)?;
-        let is_sustained = probe.overload.is_none();
+        let overload = probe.overload;
         probes.push(probe);
-        Ok(is_sustained)
+        Ok(overload)
     };
-    let capacity = bracket(options, &mut is_sustained)?;
+    let capacity = bracket(options, &mut tried)?;
     Ok(CapacityReport { options: *options, capacity, probes })
 }
 
-fn bracket<E>(options: &CapacityOptions, is_sustained: &mut impl FnMut(f64) -> Result<bool, E>) -> Result<Capacity, E> {
+fn bracket<E>(
+    options: &CapacityOptions,
+    tried: &mut impl FnMut(f64) -> Result<Option<Overload>, E>,
+) -> Result<Capacity, E> {
     let (mut low, mut high) = (options.low_rps, options.high_rps.max(options.low_rps * WIDEN));
     let mut left = options.max_probes;
     let mut widened = 0;
     // The lower bound must be seen to hold: what was never tried is not known.
-    while !is_sustained(low)? {
+    while let Some(overload) = tried(low)? {
         (left, widened) = (left.saturating_sub(1), widened + 1);
-        if widened > MOST_WIDENED || left == 0 {
+        // Requests that are refused are refused at any rate.
+        if matches!(overload, Overload::Unserved { .. }) || widened > MOST_WIDENED || left == 0 {
             return Ok(Capacity::Overloaded { rate_rps: low });
         }
         (low, high) = (low / WIDEN, low);
     }
     let is_high_known = widened > 0;
     widened = 0;
-    while !is_high_known && is_sustained(high)? {
+    while !is_high_known && tried(high)?.is_none() {
         (left, widened) = (left.saturating_sub(1), widened + 1);
         if widened > MOST_WIDENED || left == 0 {
             return Ok(Capacity::NotReached { rate_rps: high });
@@ -183,7 +187,7 @@ fn bracket<E>(options: &CapacityOptions, is_sustained: &mut impl FnMut(f64) -> R
         left -= 1;
         // Rates are compared by their ratio, so the middle is the geometric one.
         let middle = libm::sqrt(low * high);
-        *(if is_sustained(middle)? { &mut low } else { &mut high }) = middle;
+        *(if tried(middle)?.is_none() { &mut low } else { &mut high }) = middle;
     }
     Ok(Capacity::Found { rate_rps: low, overloaded_rps: high })
 }

@@ -53,6 +53,7 @@ fn probe(experiment: &Experiment, loaded: &LoadedModel, rate_rps: f64) -> anyhow
         _ => ArrivalProcess::Poisson { rate_rps, max_gap_factor: None },
     };
     let workload = workload::build_workload(&experiment)?.workload()?;
+    simulate::check_workload(&experiment, &workload)?;
     let mut requests = RequestRows::default();
     simulate::native(&experiment, &workload, loaded, &mut requests)?;
     Ok(judge_probe(rate_rps, &requests.into_run("probe"), &experiment.capacity))

@@ -132,7 +132,7 @@ pub fn usual_profile(context: &Context, experiment: &Experiment) -> Option<PathB
 }
 
 /// What of a workload the simulator could not take.
-fn check_workload(experiment: &Experiment, workload: &Workload) -> anyhow::Result<()> {
+pub(super) fn check_workload(experiment: &Experiment, workload: &Workload) -> anyhow::Result<()> {
     let last = workload.rows.last().map_or(Nanos::ZERO, |row| row.arrival);
     if last > LATEST_ARRIVAL {
         let problem = format!("the last request arrives after {:.0} days", last.as_secs_f64() / 86_400.0);
