@@ -136,13 +136,13 @@ pub fn errors(real: &Run, predicted: &Run, question: &Question<'_>) -> Result<Ve
     Ok(rows)
 }
 
-/// How a case did, in one sentence: `6 of 8 errors within 2 %, worst -3.4 % (P95 normalised prefill)`.
+/// How a case did, in one sentence: `6 of 8 errors within 2 %, worst -3.40 % (P95 normalised prefill)`.
 pub fn case_sentence(case: &Case) -> String {
     let size = |row: &&Row| row.rel_error.map_or(f64::INFINITY, libm::fabs);
     let near = case.rows.iter().filter(|row| size(row) <= 0.02).count();
     let worst = case.rows.iter().max_by(|a, b| size(a).total_cmp(&size(b)));
     let worst = worst.map_or(String::new(), |row| {
-        let error = row.rel_error.map_or("unknown".to_owned(), percent);
+        let error = row.rel_error.map_or("unknown".to_owned(), |error| format!("{:+.2} %", error * 100.0));
         format!(", worst {error} ({} {})", label(row.percentile), row.metric.label())
     });
     format!("{near} of {} errors within 2 %{worst}", case.rows.len())
@@ -189,30 +189,31 @@ pub fn evidence_markdown(cases: &[Case]) -> String {
 
 /// All errors as CSV.
 pub fn evidence_csv(cases: &[Case]) -> String {
-    let mut text = "data,run,predictor,standing,num_requests,definition,metric,percentile,real_ns,predicted_ns,\
-                    rel_error,rel_low,rel_high\n"
-        .to_owned();
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    let header = "data,run,predictor,standing,num_requests,definition,metric,percentile,real_ns,predicted_ns,rel_error,rel_low,rel_high";
+    let mut rows = vec![header.split(',').map(str::to_owned).collect::<Vec<_>>()];
     let blank = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:.6}"));
     for case in cases {
-        for row in &case.rows {
-            let _ = writeln!(
-                text,
-                "{},\"{}\",\"{}\",\"{}\",{},{},{},{},{},{},{},{},{}",
-                case.data,
-                case.run,
-                case.predictor,
+        rows.extend(case.rows.iter().map(|row| {
+            vec![
+                case.data.clone(),
+                case.run.clone(),
+                case.predictor.clone(),
                 case.standing.words(),
-                case.num_requests,
-                case.definition.key(),
-                row.metric.key(),
+                case.num_requests.to_string(),
+                case.definition.key().to_owned(),
+                row.metric.key().to_owned(),
                 label(row.percentile).to_lowercase(),
-                row.real_ns,
-                row.predicted_ns,
+                row.real_ns.to_string(),
+                row.predicted_ns.to_string(),
                 blank(row.rel_error),
                 blank(row.interval.and_then(|interval| interval.rel_low)),
-                blank(row.interval.and_then(|interval| interval.rel_high))
-            );
-        }
+                blank(row.interval.and_then(|interval| interval.rel_high)),
+            ]
+        }));
     }
-    text
+    for row in rows {
+        csv.write_record(row).expect("rows are as long as the header, and memory takes them");
+    }
+    String::from_utf8(csv.into_inner().expect("memory takes it")).expect("every cell was text")
 }

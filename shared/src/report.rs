@@ -39,13 +39,14 @@ pub fn magnitude(fraction: f64) -> String {
     }
 }
 
-/// A row's verdict with the reason where there is none: `cannot tell (598 more requests needed)`.
+/// A row's verdict with the reason where there is none: `cannot tell (P99 needs 662 requests, 598 more)`.
 pub fn verdict_words(row: &PercentileRow) -> String {
     let more = row.num_more_needed.filter(|more| *more > 0).map(|more| thousands(more.into()));
     match (row.verdict, row.doubt, more) {
         (Verdict::Outside, ..) if row.is_below_floor => "outside (every request is)".to_owned(),
         (Verdict::CannotTell, Some(Doubt::FewRequests), Some(more)) => {
-            format!("cannot tell ({more} more requests needed)")
+            let (name, floor) = (row.label.to_uppercase(), thousands(row.sample_floor.into()));
+            format!("cannot tell ({name} needs {floor} requests, {more} more)")
         }
         (Verdict::CannotTell, Some(Doubt::WideInterval), Some(more)) => {
             format!("cannot tell (the interval is too wide; about {more} more requests)")

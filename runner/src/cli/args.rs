@@ -92,7 +92,7 @@ pub enum Verb {
     Simulate {
         #[command(flatten)]
         experiment: ExperimentArgs,
-        /// An existing workload; otherwise the experiment's own is made
+        /// An existing workload, or a run whose requests are asked again; otherwise the experiment's own is made
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         workload: Option<PathBuf>,
         /// A profile; otherwise the one of the experiment's hardware and model
@@ -110,7 +110,7 @@ pub enum Verb {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         profile: Option<PathBuf>,
         /// Tell the rate at this share of the capacity, as `85%` or `0.85`
-        #[arg(long, value_name = "SHARE", value_parser = fraction, default_value = "85%")]
+        #[arg(long, value_name = "SHARE", value_parser = share, default_value = "85%")]
         share: f64,
     },
     /// Fit a latency model to real runs, to predict others: `latency=calibrated latency.profile=FILE`
@@ -229,7 +229,8 @@ pub enum Verb {
     },
     /// Predict every public data set at hand again, and tell every error
     Evidence {
-        /// Folder of data sets; `$FIDELIO_DATA` otherwise
+        /// Folder of data sets; `$FIDELIO_DATA` otherwise. A data set holds vLLM's `requests.jsonl`, Sarathi's
+        /// `real_request_metrics.csv` and `sim_request_metrics.csv`, or a real and a simulated run directory
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         data: Vec<PathBuf>,
         /// Write `evidence.md` and `evidence.csv` into this directory too
@@ -285,8 +286,20 @@ fn fraction(text: &str) -> Result<f64, String> {
         None => (text, 1.0),
     };
     match number.trim().parse::<f64>() {
+        // Whoever writes 10 means ten percent, not ten times: it is not to be guessed.
+        Ok(value) if scale == 1.0 && value > 1.0 => {
+            Err(format!("{value} is no fraction: write `{value}%`, or at most 1"))
+        }
         Ok(value) if value.is_finite() && value >= 0.0 => Ok(value * scale),
         _ => Err("not a fraction: write `10%` or `0.1`".to_owned()),
+    }
+}
+
+/// A fraction above zero, at most one.
+fn share(text: &str) -> Result<f64, String> {
+    match fraction(text)? {
+        share if share > 0.0 && share <= 1.0 => Ok(share),
+        _ => Err("not a share: write one above 0 % and at most 100 %".to_owned()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use fidelio_shared::calibrate::{Calibration, CalibrationError, FittedTerm, Source, calibrate as fit};
+use fidelio_shared::charts::format_duration;
 use fidelio_shared::report::percent;
 use fidelio_shared::schema::{Run, sha256_hex, write_json};
 use fidelio_shared::serving::SchedulerConfig;
@@ -82,8 +83,8 @@ fn told_settings(runs: &[Run]) -> anyhow::Result<SchedulerConfig> {
                 `fidelio calibrate EXPERIMENT scheduler.max_num_seqs=16 --real DIR`";
     let told = |run: &Run| -> anyhow::Result<SchedulerConfig> {
         let scheduler = run.meta.params.get("scheduler").cloned().unwrap_or_default();
-        serde_json::from_value(scheduler).map_err(|error| {
-            let problem = format!("the run `{}` does not say its scheduler's settings: {error}", run.name);
+        serde_json::from_value(scheduler).map_err(|_| {
+            let problem = format!("the run `{}` does not say its scheduler's settings", run.name);
             Hinted::new(problem, hint).into()
         })
     };
@@ -122,10 +123,19 @@ fn save(context: &Context, bytes: &[u8], out: Option<&Path>) -> anyhow::Result<P
 
 /// What was fitted, how well, and to what.
 fn text(calibration: &Calibration) -> String {
-    let mut text = format!("{:<22} {:>16} {:>14}  unit\n", "term", "value", "standard error");
+    let mut text = format!("{:<22} {:>12} {:>14}\n", "term", "value", "standard error");
     for FittedTerm { term, value, standard_error, unit } in &calibration.terms {
         let name = json!(term).as_str().unwrap_or_default().to_owned();
-        text.push_str(&format!("{name:<22} {value:>16.4} {standard_error:>14.4}  {unit}\n"));
+        let shown = |value: f64| match unit.strip_prefix("ns ") {
+            Some(_) => format_duration(value),
+            None => format!("{value:.4}"),
+        };
+        let unit = unit.strip_prefix("ns ").unwrap_or(unit);
+        text.push_str(&format!(
+            "{name:<22} {:>12} {:>14}  {unit}\n",
+            shown(*value),
+            format!("± {}", shown(*standard_error))
+        ));
     }
     let residuals = &calibration.residuals;
     text.push_str(&format!(

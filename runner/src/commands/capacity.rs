@@ -11,7 +11,7 @@ use fidelio_shared::workload::ArrivalProcess;
 use serde_json::json;
 
 use crate::commands::{Context, Outcome, simulate, workload};
-use crate::config::Experiment;
+use crate::config::{Experiment, LatencyKind};
 use crate::error::{Hinted, Interrupted};
 use crate::interrupt;
 use crate::latency::{self, LoadedModel};
@@ -40,7 +40,11 @@ pub fn capacity(
         Ok::<Probe, anyhow::Error>(probe)
     });
     bar.finish_and_clear();
-    told(&report?, share)
+    let engine = match experiment.latency.kind {
+        LatencyKind::Roofline => "step times from a roofline are a floor: the engine's own capacity is lower",
+        _ => "of the engine as it is predicted",
+    };
+    told(&report?, share, engine)
 }
 
 /// Simulates the experiment's workload at another rate.
@@ -59,7 +63,7 @@ fn probe(experiment: &Experiment, loaded: &LoadedModel, rate_rps: f64) -> anyhow
     Ok(judge_probe(rate_rps, &requests.into_run("probe"), &experiment.capacity))
 }
 
-fn told(report: &CapacityReport, share: f64) -> anyhow::Result<Outcome> {
+fn told(report: &CapacityReport, share: f64, engine: &str) -> anyhow::Result<Outcome> {
     let at = match report.capacity {
         Capacity::Found { rate_rps, .. } => rate_rps * share,
         Capacity::Overloaded { rate_rps } => {
@@ -81,8 +85,10 @@ fn told(report: &CapacityReport, share: f64) -> anyhow::Result<Outcome> {
     if let Capacity::Found { rate_rps, overloaded_rps } = report.capacity {
         let _ = writeln!(
             text,
-            "\nCapacity {rate_rps:.4} requests/s: sustained there, and not at {overloaded_rps:.4} (a predicted engine, {} requests a probe).",
-            report.probes.first().map_or(0, |probe| probe.num_requests)
+            "\nCapacity {rate_rps:.4} requests/s: sustained there, and not at {overloaded_rps:.4} ({engine}).\n\
+             Sustained: {} requests a probe, all served, the queue does not grow, and P99 of the scheduling delay is at most {} s.",
+            report.probes.first().map_or(0, |probe| probe.num_requests),
+            report.options.max_delay_s
         );
     }
     let _ = write!(text, "At {:.0} % of it: workload.arrivals.rate_rps={at:.4}", share * 100.0);

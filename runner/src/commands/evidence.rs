@@ -55,12 +55,12 @@ pub fn evidence(context: &Context, folders: &[PathBuf], out: Option<&Path>) -> a
             write_file(&out.join(name), |partial| Ok(std::fs::write(partial, text)?))?;
         }
     }
-    Ok(Outcome::new(format!("{markdown}\n{}", overview(&cases)), json!({ "cases": cases })))
+    Ok(Outcome::new(format!("{}\n\n{}", overview(&cases), markdown.trim_end()), json!({ "cases": cases })))
 }
 
-/// One line a case, last: what a reader remembers.
+/// One line a case, first: what a reader remembers.
 fn overview(cases: &[Case]) -> String {
-    let mut text = "## In short\n".to_owned();
+    let mut text = "In short\n".to_owned();
     for case in cases {
         text.push_str(&format!(
             "\n- {}, {}: {} ({}): {}",

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context as _;
+use fidelio_shared::compare::workload_of;
 use fidelio_shared::schema::{Origin, RunMeta, Workload, read_document, write_json};
 use fidelio_shared::serving::SchedulerConfig;
 use fidelio_shared::simulate::vidur::VidurSimulation;
@@ -16,7 +17,7 @@ use crate::config::{Clock, Experiment, LatencyKind};
 use crate::engine::FileRecorder;
 use crate::error::Hinted;
 use crate::latency::{self, LoadedModel};
-use crate::store::{DirFolder, Kind, Slot, hash_directory, load_workload_dir};
+use crate::store::{DirFolder, Kind, Slot, hash_directory, load_run_dir, load_workload_dir};
 
 /// Half of what the simulator's clock holds.
 const LATEST_ARRIVAL: Nanos = Nanos(106 * 86_400 * 1_000_000_000);
@@ -33,8 +34,8 @@ pub fn simulate(
     profile: Option<&Path>,
     out: Option<&Path>,
 ) -> anyhow::Result<PathBuf> {
-    let (_, workload) = load_workload_dir(workload_dir)
-        .with_context(|| format!("reading the workload `{}`", workload_dir.display()))?;
+    let workload =
+        load_asked(workload_dir).with_context(|| format!("reading the workload `{}`", workload_dir.display()))?;
     check_workload(experiment, &workload)?;
     let loaded = latency::load(experiment, profile).context("loading the latency model")?;
     let experiment = &Experiment { scheduler: counted_blocks(experiment, &loaded)?, ..experiment.clone() };
@@ -78,6 +79,12 @@ pub fn simulate(
     run.results.insert("sha256".to_owned(), json!(staging.hash()?));
     run.ended_at = Some(meta::now());
     measure::save_run(staging, &run)
+}
+
+/// A workload directory's requests, or those a run was asked.
+fn load_asked(path: &Path) -> anyhow::Result<Workload> {
+    let is_run = path.is_file() || !path.join("trace_lengths.csv").is_file() && load_run_dir(path).is_ok();
+    Ok(if is_run { workload_of(&load_run_dir(path)?) } else { load_workload_dir(path)?.1 })
 }
 
 /// The scheduler with its KV blocks: where a GPU's memory decides, those its profile was measured with, else those a

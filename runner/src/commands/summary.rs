@@ -67,7 +67,13 @@ pub fn comparison_text(comparison: &Comparison) -> String {
         if has_noise { format!(" {:>10}", "noise") } else { String::new() },
         "verdict"
     ));
-    for metric in &comparison.metrics {
+    let (judged, beside): (Vec<_>, Vec<_>) =
+        comparison.metrics.iter().partition(|metric| comparison.options.is_judged(metric.metric));
+    let first_beside = beside.first().map(|metric| metric.metric);
+    for metric in judged.into_iter().chain(beside) {
+        if Some(metric.metric) == first_beside {
+            text.push_str("not in the verdict:\n");
+        }
         for (index, row) in metric.percentiles.iter().enumerate() {
             let noise = match (has_noise, row.noise_rel) {
                 (false, _) => String::new(),
@@ -85,6 +91,13 @@ pub fn comparison_text(comparison: &Comparison) -> String {
                 verdict_words(row),
             ));
         }
+    }
+    if let Some(service) = &comparison.service
+        && let [Some(real), Some(sim)] = &service.goodput
+        && let (Some(real), Some(sim)) = (real.requests_per_s, sim.requests_per_s)
+    {
+        let error = if real > 0.0 { percent((sim - real) / real) } else { "–".to_owned() };
+        text.push_str(&format!("goodput: {real:.3} requests/s real, {sim:.3} simulated ({error})\n"));
     }
     text
 }

@@ -15,11 +15,11 @@ use bins::Bins;
 pub(super) use walk::Walk;
 
 /// Samples of at most this many values are resampled exactly; larger ones through a histogram of ranks.
-const MOST_WALKED: usize = 1 << 16;
+const MOST_WALKED: usize = 1 << 14;
 /// Blocks drawn, at most: more add nothing but time.
 const MOST_BLOCKS: usize = 4096;
 /// Blocks of a histogram, at most.
-const MOST_BINNED_BLOCKS: usize = 1024;
+const MOST_BINNED_BLOCKS: usize = 512;
 /// Fewer pairs than this say nothing about their own spread.
 const FEWEST_PAIRS: usize = 5;
 
