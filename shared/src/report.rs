@@ -49,11 +49,12 @@ pub fn verdict_words(row: &PercentileRow) -> String {
             format!("cannot tell ({name} needs {floor} requests, {more} more)")
         }
         (Verdict::CannotTell, Some(Doubt::WideInterval), Some(more)) => {
-            format!("cannot tell (the interval is too wide; about {more} more requests)")
+            format!("cannot tell (interval too wide: about {more} more requests)")
         }
         (Verdict::CannotTell, Some(Doubt::WideInterval), None) => {
-            "cannot tell (the interval reaches over the tolerance)".to_owned()
+            "cannot tell (interval reaches over the tolerance)".to_owned()
         }
+        (Verdict::CannotTell, Some(Doubt::NoInterval), _) => "cannot tell (no interval)".to_owned(),
         (Verdict::CannotTell, Some(Doubt::NoisyEngine), _) => "cannot tell (the real runs differ too much)".to_owned(),
         (verdict, ..) => verdict.words().to_owned(),
     }

@@ -155,8 +155,8 @@ pub enum Verb {
         /// Coverage of the intervals, as `95%` or `0.95`
         #[arg(long, value_name = "SHARE", value_parser = confidence)]
         confidence: Option<f64>,
-        /// Times the requests are drawn again for the intervals; 0 computes none
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
+        /// Times the requests are drawn again for the intervals; 0 computes none, and tells nothing without them
+        #[arg(long, value_name = "N", value_parser = resamples)]
         resamples: Option<u32>,
         /// Seed of these draws
         #[arg(long, value_name = "SEED")]
@@ -295,6 +295,14 @@ fn fraction(text: &str) -> Result<f64, String> {
     }
 }
 
+/// None, or enough of them for a percentile in the tail.
+fn resamples(text: &str) -> Result<u32, String> {
+    match text.trim().parse::<u32>() {
+        Ok(count) if count == 0 || (200..=100_000).contains(&count) => Ok(count),
+        _ => Err("not a number of resamples: write 0, or one from 200 to 100000".to_owned()),
+    }
+}
+
 /// A fraction above zero, at most one.
 fn share(text: &str) -> Result<f64, String> {
     match fraction(text)? {
@@ -306,8 +314,8 @@ fn share(text: &str) -> Result<f64, String> {
 /// A fraction between one half and one.
 fn confidence(text: &str) -> Result<f64, String> {
     match fraction(text) {
-        Ok(share) if (0.5..1.0).contains(&share) => Ok(share),
-        _ => Err("not a confidence: write one from 50 % to below 100 %, as `95%` or `0.95`".to_owned()),
+        Ok(share) if (0.5..=0.99).contains(&share) => Ok(share),
+        _ => Err("not a confidence: write one from 50 % to 99 %, as `95%` or `0.95`".to_owned()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use fidelio_shared::calibrate::{Calibration, CalibrationError, FittedTerm, Source, calibrate as fit};
+use fidelio_shared::calibrate::{Calibration, CalibrationError, FittedTerm, Source, calibrate as fit, stamps_sha256};
 use fidelio_shared::charts::format_duration;
 use fidelio_shared::report::percent;
 use fidelio_shared::schema::{Run, sha256_hex, write_json};
@@ -41,6 +41,11 @@ pub fn calibrate(
     out: Option<&Path>,
 ) -> anyhow::Result<Outcome> {
     let runs: Vec<Run> = inputs.real.iter().map(|dir| summary::load(dir)).collect::<anyhow::Result<_>>()?;
+    let mut stamps = std::collections::BTreeSet::new();
+    if let Some(twice) = runs.iter().find(|run| !stamps.insert(stamps_sha256(run))) {
+        let problem = format!("`{}` is given twice: a run cannot be held out of a fit to itself", twice.name);
+        return Err(Hinted::new(problem, "give each run once").into());
+    }
     let scheduler = match experiment {
         Some(experiment) => experiment.scheduler.clone(),
         None => told_settings(&runs)?,

@@ -5,6 +5,7 @@ mod predict;
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use fidelio_shared::evidence::{Case, case_sentence, evidence_csv, evidence_markdown};
 use serde_json::json;
 
@@ -31,7 +32,10 @@ pub fn evidence(context: &Context, folders: &[PathBuf], out: Option<&Path>) -> a
         (folders, _) => folders.to_vec(),
     };
     let mut datasets: Vec<Dataset> = Vec::new();
-    for folder in &folders {
+    let mut seen = std::collections::BTreeSet::new();
+    for folder in
+        folders.iter().filter(|folder| seen.insert(folder.canonicalize().unwrap_or_else(|_| (*folder).clone())))
+    {
         datasets.extend(find(folder)?);
     }
     if datasets.is_empty() {
@@ -50,8 +54,9 @@ pub fn evidence(context: &Context, folders: &[PathBuf], out: Option<&Path>) -> a
     bar.finish_and_clear();
     let markdown = evidence_markdown(&cases);
     if let Some(out) = out {
-        std::fs::create_dir_all(out)?;
+        std::fs::create_dir_all(out).with_context(|| format!("making `{}`", out.display()))?;
         for (name, text) in [("evidence.md", markdown.clone()), ("evidence.csv", evidence_csv(&cases))] {
+            context.store.check_free_file(&out.join(name))?;
             write_file(&out.join(name), |partial| Ok(std::fs::write(partial, text)?))?;
         }
     }

@@ -81,11 +81,11 @@ pub(super) fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigEr
         return Err(fail("compare.verdict_on", problem));
     }
     let bootstrap = &compare.bootstrap;
-    if !(0.5..1.0).contains(&bootstrap.confidence) {
-        return Err(fail("compare.bootstrap.confidence", "must be from 0.5 to below 1; 0.95 is 95 %".to_owned()));
+    if !(0.5..=0.99).contains(&bootstrap.confidence) {
+        return Err(fail("compare.bootstrap.confidence", "must be from 0.5 to 0.99; 0.95 is 95 %".to_owned()));
     }
-    if bootstrap.num_resamples > 100_000 {
-        return Err(fail("compare.bootstrap.num_resamples", "must be at most 100000".to_owned()));
+    if bootstrap.num_resamples != 0 && !(200..=100_000).contains(&bootstrap.num_resamples) {
+        return Err(fail("compare.bootstrap.num_resamples", "must be 0, or from 200 to 100000".to_owned()));
     }
     Ok(())
 }

@@ -63,23 +63,24 @@ fn compared(real: &Run, sim: &Run, repeats: &[Run], options: &CompareOptions) ->
 const TRIALS: u64 = 1_000;
 const TOLERANCE: f64 = 0.1;
 
-/// Of `TRIALS` pairs of runs of one law, in percent a percentile: intervals that hold the true error, which is zero, and
-/// verdicts *outside*.
-fn same_law(law: Law, num_requests: u32, percentiles: &[Percentile]) {
-    let mut held = vec![0; percentiles.len()];
-    let mut outside = vec![0; percentiles.len()];
+/// Of `TRIALS` pairs of runs of one law, in percent for each percentile: intervals that hold the true error, which is
+/// zero, and verdicts *outside*.
+fn shares(law: Law, num_requests: u32, percentiles: &[Percentile]) -> Vec<[f64; 2]> {
+    let mut counts = vec![[0u64; 2]; percentiles.len()];
     for trial in 0..TRIALS {
         let (real, sim) = (run(law, num_requests, trial, "real"), run(law, num_requests, trial, "simulated"));
         let comparison = compared(&real, &sim, &[], &options(percentiles, TOLERANCE));
-        for (index, row) in comparison.percentiles.iter().enumerate() {
+        for (row, [held, outside]) in comparison.percentiles.iter().zip(&mut counts) {
             let interval = row.interval.expect("enough pairs");
-            held[index] += u64::from(interval.diff_low_ns.0 <= 0 && interval.diff_high_ns.0 >= 0);
-            outside[index] += u64::from(row.verdict == Verdict::Outside);
+            *held += u64::from(interval.diff_low_ns.0 <= 0 && interval.diff_high_ns.0 >= 0);
+            *outside += u64::from(row.verdict == Verdict::Outside);
         }
     }
-    for (index, percentile) in percentiles.iter().enumerate() {
-        let percent = |count: u64| count as f64 * 100.0 / TRIALS as f64;
-        let (held, outside) = (percent(held[index]), percent(outside[index]));
+    counts.into_iter().map(|both| both.map(|count| count as f64 * 100.0 / TRIALS as f64)).collect()
+}
+
+fn same_law(law: Law, num_requests: u32, percentiles: &[Percentile]) {
+    for ([held, outside], percentile) in shares(law, num_requests, percentiles).into_iter().zip(percentiles) {
         println!("{law:?}, n = {num_requests}, {percentile}: coverage {held:.1} %, outside {outside:.1} %");
         assert!((93.0..=97.0).contains(&held), "{law:?} {percentile}: intervals hold the truth in {held} %");
         assert!(outside <= 5.0, "{law:?} {percentile}: {outside} % false alarms");
@@ -104,6 +105,20 @@ fn intervals_of_an_independent_p99_hold_the_truth_as_often_as_they_say() {
 #[test]
 fn intervals_of_a_dependent_p99_hold_the_truth_as_often_as_they_say() {
     same_law(Law::Autoregressive(0.5), 5_000, &[Percentile::P99]);
+}
+
+#[test]
+fn at_the_sample_floors_dependence_is_known_less_well_and_alarms_stay_few() {
+    for (law, num_requests, percentile, least) in [
+        (Law::Independent, 50, Percentile::P50, 93.0),
+        (Law::Autoregressive(0.5), 50, Percentile::P50, 91.0),
+        (Law::Autoregressive(0.5), 64, Percentile::P90, 91.0),
+        (Law::Autoregressive(0.5), 130, Percentile::P95, 91.0),
+    ] {
+        let [held, outside] = shares(law, num_requests, &[percentile])[0];
+        println!("{law:?}, n = {num_requests}, {percentile}: coverage {held:.1} %, outside {outside:.1} %");
+        assert!(held >= least && outside <= 5.0, "{law:?} {percentile}: {held} {outside}");
+    }
 }
 
 #[test]

@@ -39,6 +39,8 @@ impl<'a> Pairs<'a> {
             pairs.counts.num_tokens += u64::from(shorter);
             pairs.lines.push((row, a, b));
         }
+        // Neighbours in time depend on each other, whatever their ids.
+        pairs.lines.sort_by_key(|(row, ..)| (row.arrival, row.request_id));
         pairs
     }
 

@@ -91,6 +91,10 @@ fn doubts(rows: &[Named<'_>], num_requests: usize) -> Vec<String> {
         };
         reasons.push(format!("{noisy} are blurred by the real runs, which differ among themselves by {noise}"));
     }
+    let bare = because(Doubt::NoInterval).count();
+    if bare > 0 {
+        reasons.push(format!("{bare} have no interval"));
+    }
     let unknown = rows.iter().filter(|(_, row)| row.verdict == Verdict::CannotTell && row.doubt.is_none()).count();
     if unknown > 0 {
         reasons.push(format!("{unknown} are zero in the real run"));

@@ -1,7 +1,7 @@
 //! Intervals from resamples: pointwise for a number, simultaneous for a curve.
 
 use crate::stats::Blocks;
-use crate::stats::laws::{normal_cdf, student_quantile};
+use crate::stats::laws::{normal_cdf, normal_quantile, student_quantile};
 
 /// A range that holds the truth with the confidence asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,15 +17,20 @@ pub struct Interval {
 pub fn percentile_interval(resampled: &[f64], blocks: &Blocks) -> Option<Interval> {
     let mut sorted = resampled.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
-    let outside = (1.0 - blocks.confidence) / 2.0;
-    let freedom = (blocks.num_blocks - 1.0).max(1.0);
-    let reach = libm::sqrt((freedom + 1.0) / freedom) * student_quantile(1.0 - outside, freedom);
-    let tail = normal_cdf(-reach);
+    let tail = normal_cdf(-reach(blocks));
     Some(Interval { low: interpolate(&sorted, tail)?, high: interpolate(&sorted, 1.0 - tail)? })
 }
 
+/// Standard errors that so few blocks ask for where the normal law would ask for its own quantile.
+fn reach(blocks: &Blocks) -> f64 {
+    let outside = (1.0 - blocks.confidence) / 2.0;
+    let freedom = (blocks.num_blocks - 1.0).max(1.0);
+    libm::sqrt((freedom + 1.0) / freedom) * student_quantile(1.0 - outside, freedom)
+}
+
 /// A band around a whole curve: with the confidence asked for, all of it lies inside. Half-widths are one multiple of
-/// each point's standard error (sup-t; Montiel Olea and Plagborg-Møller 2019). `resampled[point][resample]`
+/// each point's standard error (sup-t; Montiel Olea and Plagborg-Møller 2019), as much wider for few blocks as an
+/// interval is. `resampled[point][resample]`
 /// around `curve[point]`.
 pub fn simultaneous_band(curve: &[f64], resampled: &[Vec<f64>], blocks: &Blocks) -> Option<Vec<Interval>> {
     let num_resamples = resampled.first()?.len();
@@ -37,7 +42,8 @@ pub fn simultaneous_band(curve: &[f64], resampled: &[Vec<f64>], blocks: &Blocks)
         })
         .collect();
     farthest.sort_unstable_by(f64::total_cmp);
-    let multiple = interpolate(&farthest, blocks.confidence)?;
+    let wider = reach(blocks) / normal_quantile((1.0 + blocks.confidence) / 2.0);
+    let multiple = interpolate(&farthest, blocks.confidence)? * wider;
     let around = |(at, error): (&f64, &f64)| Interval { low: at - multiple * error, high: at + multiple * error };
     Some(curve.iter().zip(&errors).map(around).collect())
 }
@@ -81,7 +87,7 @@ mod tests {
             .map(|point| (0..500u64).map(|index| ((index * 7919 + point * 104_729) % 997) as f64 - 498.0).collect())
             .collect();
         let curve = [0.0; 20];
-        let band = simultaneous_band(&curve, &resampled, &blocks(500.0)).expect("resamples");
+        let band = simultaneous_band(&curve, &resampled, &blocks(1e9)).expect("resamples");
         let inside = (0..500)
             .filter(|index| resampled.iter().zip(&band).all(|(v, b)| (b.low..=b.high).contains(&v[*index])))
             .count();

@@ -27,10 +27,14 @@ impl Verdict {
     }
 }
 
+/// Requests without which no interval is believed.
+const FEWEST_JUDGED: u32 = 50;
+
 /// Requests needed for a verdict at `percentile`: the smallest n at which a 99 % confidence bound
 /// still holds with one violation allowed, `P(Binomial(n, 1 - p) <= 1) <= 1 - 0.99`. MLPerf LoadGen's
 /// rule for early stopping gives 64, 130 and 662 for P90, P95 and P99, and so does this. Percentiles
-/// below the median mirror those above it.
+/// below the median mirror those above it. Never under fifty: an interval from fewer does not know its own length
+/// (on 11 requests that lean on each other, one in ten verdicts of the median would be a false alarm).
 pub fn sample_floor(percentile: Percentile) -> u32 {
     let tail = percentile.fraction().min(1.0 - percentile.fraction());
     if tail <= 0.0 {
@@ -49,7 +53,7 @@ pub fn sample_floor(percentile: Percentile) -> u32 {
         let middle = low + (high - low) / 2;
         if enough(middle) { high = middle } else { low = middle }
     }
-    high
+    high.max(FEWEST_JUDGED)
 }
 
 /// What is known about one percentile.
@@ -77,6 +81,8 @@ pub enum Doubt {
     WideInterval,
     /// Repeats of the real run differ too much.
     NoisyEngine,
+    /// The error has no interval: none was asked for, or the real value is zero in some resamples.
+    NoInterval,
 }
 
 /// A verdict, and what it lacks.
@@ -106,16 +112,16 @@ pub fn judge(evidence: Evidence<'_>, tolerance: f64) -> Judgement {
     let untold =
         |doubt, num_more_needed| Judgement { verdict: Verdict::CannotTell, doubt: Some(doubt), num_more_needed };
     let (num_pairs, floor) = (pair_errors.len() as u32, sample_floor(percentile));
-    if num_pairs < floor {
+    let Some(interval) = evidence.interval.filter(|_| num_pairs >= floor) else {
         let limit = tolerance + noise;
         let is_one_sided = pair_errors.len() >= FEWEST_ONE_SIDED
             && (pair_errors.iter().all(|error| *error > limit) || pair_errors.iter().all(|error| *error < -limit));
-        if is_one_sided && error > limit {
-            return told(Verdict::Outside);
-        }
-        return untold(Doubt::FewRequests, Some(floor - num_pairs));
-    }
-    let interval = evidence.interval.unwrap_or(Interval { low: relative_error, high: relative_error });
+        return match num_pairs < floor {
+            _ if is_one_sided && error > limit => told(Verdict::Outside),
+            true => untold(Doubt::FewRequests, Some(floor - num_pairs)),
+            false => untold(Doubt::NoInterval, None),
+        };
+    };
     let place = |noise: f64| {
         let farthest = libm::fabs(interval.low).max(libm::fabs(interval.high));
         let nearest = interval.low.max(-interval.high);
@@ -156,11 +162,25 @@ mod tests {
     fn floors_are_those_of_loadgen() {
         let floors = [Percentile::P90, Percentile::P95, Percentile::P99].map(sample_floor);
         assert_eq!(floors, [64, 130, 662]);
-        assert_eq!(sample_floor(Percentile::P50), 11);
+        assert_eq!(sample_floor(Percentile::P50), FEWEST_JUDGED);
     }
 
     fn judged(pair_errors: &[f64], relative_error: f64, noise: Option<f64>) -> Verdict {
-        judge(Evidence { percentile: Percentile::P99, relative_error, interval: None, pair_errors, noise }, 0.1).verdict
+        let interval = Some(Interval { low: relative_error, high: relative_error });
+        judge(Evidence { percentile: Percentile::P99, relative_error, interval, pair_errors, noise }, 0.1).verdict
+    }
+
+    #[test]
+    fn an_error_without_an_interval_is_not_taken_for_a_certain_one() {
+        let judged = |pair_errors: &[f64], relative_error| {
+            judge(
+                Evidence { percentile: Percentile::P50, relative_error, interval: None, pair_errors, noise: None },
+                0.1,
+            )
+        };
+        assert_eq!(judged(&[0.0; 100], 0.0).doubt, Some(Doubt::NoInterval));
+        assert_eq!(judged(&[0.3, -0.3].repeat(50), 0.3).doubt, Some(Doubt::NoInterval));
+        assert_eq!(judged(&[0.3; 100], 0.3).verdict, Verdict::Outside, "every pair says so");
     }
 
     fn with_interval(low: f64, high: f64, noise: Option<f64>) -> Judgement {

@@ -1,7 +1,7 @@
 //! What is predicted of a data set, and scored: the published simulation, a profile nothing was fitted to, calibrations.
 
 use anyhow::Context as _;
-use fidelio_shared::calibrate::{NoBase, Source, calibrate};
+use fidelio_shared::calibrate::{NoBase, Source, calibrate, stamps_sha256};
 use fidelio_shared::compare::workload_of;
 use fidelio_shared::evidence::{Case, Means, Question, Standing, errors};
 use fidelio_shared::latency::LatencyModel;
@@ -107,7 +107,7 @@ fn across(
     let calibration = calibrate(&[Source::whole(&fitted.real)], scheduler, &NoBase)
         .with_context(|| format!("calibrating on `{}` of `{}`", fitted.name, dataset.name))?;
     let predicted = simulated(&run.real, scheduler, &calibration.latency_model(NoBase))?;
-    let standing = match fitted.name == run.name {
+    let standing = match stamps_sha256(&fitted.real) == stamps_sha256(&run.real) {
         true => Standing::Reproduced,
         false => Standing::Predicted { fitted_to: fitted.name.clone() },
     };
@@ -142,7 +142,7 @@ fn later_part<M: LatencyModel>(
     let calibration = calibrate(&[source], scheduler, base)
         .with_context(|| format!("calibrating on the first {from} requests of `{}`", run.name))?;
     let predicted = simulated(&run.real, scheduler, &calibration.latency_model(base))?;
-    let standing = Standing::Predicted { fitted_to: format!("requests 0 to {}", from - 1) };
+    let standing = Standing::Predicted { fitted_to: format!("requests 0 to {} of the same run", from - 1) };
     part_of(dataset, run, from, predictor, standing, &predicted)
 }
 
