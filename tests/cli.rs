@@ -49,7 +49,7 @@ fn a_declared_tolerance_that_is_exceeded_exits_1_and_an_undeclared_one_0() {
     scratch.fidelio(&base).expect(0);
     scratch.fidelio(&[&base[..], &["--tolerance", "10%"]].concat()).expect(1);
     // The whole range of errors fits into 900 %, and eight requests cannot say more than "cannot tell".
-    let ran = scratch.fidelio(&[&base[..], &["--tolerance", "9", "--json"]].concat()).expect(0);
+    let ran = scratch.fidelio(&[&base[..], &["--tolerance", "900%", "--json"]].concat()).expect(0);
     assert_eq!(ran.json()["verdict"]["verdict"], "cannot_tell");
     // A run against itself: nothing differs, so nothing is outside.
     scratch

@@ -72,7 +72,8 @@ fn doubts(rows: &[Named<'_>], num_requests: usize) -> Vec<String> {
     let few = because(Doubt::FewRequests).count();
     if few > 0 {
         let (there, more) = (thousands(num_requests as u64), number(needed(Doubt::FewRequests)));
-        reasons.push(format!("{few} need more requests ({there} there, {more} more for all of them)"));
+        let need = if few == 1 { "needs" } else { "need" };
+        reasons.push(format!("{few} {need} more requests ({there} there, {more} more for all of them)"));
     }
     let wide = because(Doubt::WideInterval).count();
     if wide > 0 {
@@ -80,7 +81,12 @@ fn doubts(rows: &[Named<'_>], num_requests: usize) -> Vec<String> {
             0 => String::new(),
             more => format!(" (about {} more requests would tell most)", number(more)),
         };
-        reasons.push(format!("{wide} are known too loosely, their intervals reach over the tolerance{more}"));
+        let known = if wide == 1 {
+            "is known too loosely, its interval reaches"
+        } else {
+            "are known too loosely, their intervals reach"
+        };
+        reasons.push(format!("{wide} {known} over the tolerance{more}"));
     }
     let noisy = because(Doubt::NoisyEngine).count();
     if noisy > 0 {
@@ -89,11 +95,13 @@ fn doubts(rows: &[Named<'_>], num_requests: usize) -> Vec<String> {
             Some(beyond) => format!("more than {beyond}"),
             None => format!("up to {noise}"),
         };
-        reasons.push(format!("{noisy} are blurred by the real runs, which differ among themselves by {noise}"));
+        let are = if noisy == 1 { "is" } else { "are" };
+        reasons.push(format!("{noisy} {are} blurred by the real runs, which differ among themselves by {noise}"));
     }
     let bare = because(Doubt::NoInterval).count();
     if bare > 0 {
-        reasons.push(format!("{bare} have no interval"));
+        let have = if bare == 1 { "has" } else { "have" };
+        reasons.push(format!("{bare} {have} no interval"));
     }
     let unknown = rows.iter().filter(|(_, row)| row.verdict == Verdict::CannotTell && row.doubt.is_none()).count();
     if unknown > 0 {
