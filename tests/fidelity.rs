@@ -3,7 +3,6 @@
 //! What is fitted to is never scored here. Beside ours stand the model of two numbers that this was to beat, and the
 //! published simulator's errors.
 
-use std::convert::Infallible;
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -12,11 +11,11 @@ use fidelio_shared::compare::{compare, workload_of};
 use fidelio_shared::latency::layered::{LayerProfile, LayeredModel};
 use fidelio_shared::latency::{BatchShape, LatencyModel, StepTime};
 use fidelio_shared::metrics::{Definition, Metric};
+use fidelio_shared::schema::Run;
 use fidelio_shared::schema::comparison::{CompareOptions, Comparison, NoticeKind};
 use fidelio_shared::schema::table::TableReader;
-use fidelio_shared::schema::{RequestRow, Run, StepRow};
-use fidelio_shared::serving::{Policy, SchedulerConfig, TokenEvent};
-use fidelio_shared::simulate::{Recorder, simulate};
+use fidelio_shared::serving::{Policy, SchedulerConfig};
+use fidelio_shared::simulate::{RequestRows, simulate};
 use fidelio_shared::stats::Percentile;
 use fidelio_shared::time::{Nanos, Ticks};
 
@@ -123,8 +122,7 @@ fn a_real_vllm_run_goes_on_as_its_beginning_was_calibrated() {
 
 /// The requests nothing was fitted to, numbered anew.
 fn after(run: &Run) -> Run {
-    let renumbered = |row: &RequestRow| RequestRow { request_id: row.request_id - FITTED, ..row.clone() };
-    Run { requests: run.requests[FITTED as usize..].iter().map(renumbered).collect(), steps: None, ..run.clone() }
+    run.part(FITTED as usize..run.requests.len())
 }
 
 /// The settings the two runs were served with; their block count is not told, and was never reached.
@@ -160,35 +158,10 @@ fn layers(folder: &Path) -> LayeredModel {
     LayeredModel::new(&profile.expect("a whole profile"), 32, &captured, Nanos::ZERO)
 }
 
-#[derive(Default)]
-struct Rows(Vec<RequestRow>);
-
-impl Recorder for Rows {
-    type Error = Infallible;
-
-    fn wants_tokens(&self) -> bool {
-        false
-    }
-
-    fn token(&mut self, _event: TokenEvent, _token_id: Option<u32>) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn finished(&mut self, row: RequestRow) -> Result<(), Infallible> {
-        self.0.push(row);
-        Ok(())
-    }
-
-    fn step(&mut self, _row: StepRow) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
 fn simulated(real: &Run, scheduler: &SchedulerConfig, model: &impl LatencyModel) -> Run {
-    let mut rows = Rows::default();
+    let mut rows = RequestRows::default();
     simulate(&workload_of(real), scheduler, model, &mut rows).expect("possible settings");
-    rows.0.sort_by_key(|row| row.request_id);
-    Run { name: "simulated".to_owned(), requests: rows.0, ..Run::default() }
+    rows.into_run("simulated")
 }
 
 /// The comparison of a real run with its simulation, in Vidur's definitions.

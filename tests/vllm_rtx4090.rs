@@ -5,7 +5,6 @@
 //! that share prefixes (their token ids were not recorded), host time (hidden behind the device).
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -13,10 +12,10 @@ use fidelio_shared::latency::layered::{LayerProfile, LayeredModel};
 use fidelio_shared::latency::{LatencyModel, ModelShape};
 use fidelio_shared::metrics::{self, Metric};
 use fidelio_shared::schema::table::TableReader;
-use fidelio_shared::schema::{RequestRow, Run, StepRow, Workload, WorkloadRow};
+use fidelio_shared::schema::{RequestRow, Run, Workload, WorkloadRow};
+use fidelio_shared::serving::SchedulerConfig;
 use fidelio_shared::serving::memory::{VllmMemory, vllm_blocks};
-use fidelio_shared::serving::{SchedulerConfig, TokenEvent};
-use fidelio_shared::simulate::{Recorder, SimulationCounts, simulate};
+use fidelio_shared::simulate::{SimulationCounts, StepRows, simulate};
 use fidelio_shared::stats::{Percentile, Sorted, kendall_tau};
 use fidelio_shared::time::Nanos;
 
@@ -172,36 +171,11 @@ struct Simulated {
     counts: SimulationCounts,
 }
 
-#[derive(Default)]
-struct Rows {
-    requests: Vec<RequestRow>,
-    steps: Vec<StepRow>,
-}
-
-impl Recorder for Rows {
-    type Error = Infallible;
-
-    fn token(&mut self, _event: TokenEvent, _token_id: Option<u32>) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn finished(&mut self, row: RequestRow) -> Result<(), Infallible> {
-        self.requests.push(row);
-        Ok(())
-    }
-
-    fn step(&mut self, row: StepRow) -> Result<(), Infallible> {
-        self.steps.push(row);
-        Ok(())
-    }
-}
-
 impl Simulated {
     fn of(real: &Real, model: &impl LatencyModel, settings: &SchedulerConfig) -> Self {
-        let mut rows = Rows::default();
+        let mut rows = StepRows::default();
         let counts = simulate(&real.workload(), settings, model, &mut rows).expect("possible settings");
-        rows.requests.sort_by_key(|row| row.request_id);
-        Simulated { run: Run { requests: rows.requests, steps: Some(rows.steps), ..Run::default() }, counts }
+        Simulated { run: rows.into_run("simulated"), counts }
     }
 
     fn tau(&self, real: &Real) -> f64 {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use fidelio_shared::calibrate::{Calibration, CalibrationError, FittedTerm, Source, calibrate as fit, stamps_sha256};
 use fidelio_shared::charts::format_duration;
-use fidelio_shared::report::percent;
+use fidelio_shared::report::magnitude;
 use fidelio_shared::schema::{Run, sha256_hex, write_json};
 use fidelio_shared::serving::SchedulerConfig;
 use serde_json::json;
@@ -146,9 +146,9 @@ fn text(calibration: &Calibration) -> String {
     text.push_str(&format!(
         "\n{} spans reproduced with a mean error of {} (median {}); held out of the fit, {}\n",
         residuals.num_observations,
-        plain(residuals.mean_error),
-        plain(residuals.median_error),
-        plain(residuals.held_out_error),
+        magnitude(residuals.mean_error),
+        magnitude(residuals.median_error),
+        magnitude(residuals.held_out_error),
     ));
     if !residuals.has_converged {
         text.push_str(&format!("! {} rounds did not settle the schedule\n", residuals.num_rounds));
@@ -159,9 +159,4 @@ fn text(calibration: &Calibration) -> String {
         text.push_str(&format!("fitted to {requests}: {id}, stamps {}\n", &run.stamps_sha256[..10]));
     }
     text
-}
-
-/// A size, without the sign of a difference.
-fn plain(fraction: f64) -> String {
-    percent(fraction).trim_start_matches('+').to_owned()
 }

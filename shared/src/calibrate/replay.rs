@@ -7,9 +7,9 @@ use crate::calibrate::fit::Observation;
 use crate::calibrate::model::CalibratedModel;
 use crate::calibrate::terms::{StepFeatures, Term, TermVector, counts, dot};
 use crate::latency::{BatchShape, LatencyModel, StepTime};
-use crate::schema::{RequestRow, StepRow, Workload};
-use crate::serving::{SchedulerConfig, TokenEvent};
-use crate::simulate::{Recorder, SimulationError, simulate};
+use crate::schema::{RequestRow, Workload};
+use crate::serving::SchedulerConfig;
+use crate::simulate::{SimulationError, StepRows, simulate};
 use crate::time::{Nanos, Ticks};
 
 /// A simulated run of the workload, with what the terms count in each step.
@@ -37,13 +37,14 @@ impl Replay {
         model: &CalibratedModel<B>,
     ) -> Result<Self, SimulationError<Infallible>> {
         let listening = Listening { model, steps: RefCell::default(), num_arrived: Cell::new(0) };
-        let mut rows = Rows::default();
+        let mut rows = StepRows::default();
         simulate(workload, scheduler, &listening, &mut rows)?;
-        rows.requests.sort_by_key(|row| row.request_id);
+        let run = rows.into_run("replay");
+        let steps = run.steps.unwrap_or_default();
         let mut replay = Replay {
-            requests: rows.requests,
-            starts: rows.steps.iter().map(|step| step.start).collect(),
-            ends: rows.steps.iter().map(|step| step.end).collect(),
+            requests: run.requests,
+            starts: steps.iter().map(|step| step.start).collect(),
+            ends: steps.iter().map(|step| step.end).collect(),
             steps_before: vec![[0.0; Term::COUNT]],
             admissions_before: vec![[0.0; Term::COUNT]],
             coefficients: model.coefficients,
@@ -186,33 +187,5 @@ impl<B: LatencyModel> LatencyModel for Listening<'_, B> {
 
     fn first_step_time(&self) -> Ticks {
         self.model.first_step_time()
-    }
-}
-
-#[derive(Default)]
-struct Rows {
-    requests: Vec<RequestRow>,
-    steps: Vec<StepRow>,
-}
-
-impl Recorder for Rows {
-    type Error = Infallible;
-
-    fn wants_tokens(&self) -> bool {
-        false
-    }
-
-    fn token(&mut self, _event: TokenEvent, _token_id: Option<u32>) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn finished(&mut self, row: RequestRow) -> Result<(), Infallible> {
-        self.requests.push(row);
-        Ok(())
-    }
-
-    fn step(&mut self, row: StepRow) -> Result<(), Infallible> {
-        self.steps.push(row);
-        Ok(())
     }
 }

@@ -1,13 +1,11 @@
 //! A machine of known coefficients is served by the simulator; calibration must find them in its stamps.
 
-use std::convert::Infallible;
-
 use super::*;
 use crate::latency::{BatchShape, StepTime};
 use crate::random::Stream;
-use crate::schema::{RequestRow, StepRow, Workload, WorkloadRow};
-use crate::serving::{Policy, TokenEvent};
-use crate::simulate::{Recorder, simulate};
+use crate::schema::{RequestRow, Workload, WorkloadRow};
+use crate::serving::Policy;
+use crate::simulate::{StepRows, simulate};
 use crate::time::{Nanos, Ticks};
 use terms::TermVector;
 
@@ -57,35 +55,10 @@ fn workload(num_requests: u32, gap_ms: u64, seed: u64) -> Workload {
     Workload { rows: rows.collect(), prefixes: None }
 }
 
-#[derive(Default)]
-struct Rows {
-    requests: Vec<RequestRow>,
-    steps: Vec<StepRow>,
-}
-
-impl Recorder for Rows {
-    type Error = Infallible;
-
-    fn token(&mut self, _event: TokenEvent, _token_id: Option<u32>) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn finished(&mut self, row: RequestRow) -> Result<(), Infallible> {
-        self.requests.push(row);
-        Ok(())
-    }
-
-    fn step(&mut self, row: StepRow) -> Result<(), Infallible> {
-        self.steps.push(row);
-        Ok(())
-    }
-}
-
 fn serve(workload: &Workload, scheduler: &SchedulerConfig, model: &impl LatencyModel) -> Run {
-    let mut rows = Rows::default();
+    let mut rows = StepRows::default();
     simulate(workload, scheduler, model, &mut rows).expect("possible settings");
-    rows.requests.sort_by_key(|row| row.request_id);
-    Run { requests: rows.requests, steps: Some(rows.steps), ..Run::default() }
+    rows.into_run("")
 }
 
 fn without_steps(run: Run) -> Run {

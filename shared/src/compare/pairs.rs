@@ -3,7 +3,7 @@
 use crate::metrics::{Metric, Timeline};
 use crate::schema::comparison::{BlandAltman, Counts, DisplacedRequest, OrderReport, PairErrors, WorstRequest};
 use crate::schema::{RequestRow, Run};
-use crate::stats::kendall_tau;
+use crate::stats::{interpolate, kendall_tau};
 
 /// Points of the stored curve of relative errors, at most.
 const MAX_ERROR_POINTS: usize = 201;
@@ -98,19 +98,14 @@ pub fn pair_errors(values: &[(u64, u64)], tolerance: f64) -> Option<PairErrors> 
     let signed = |(real, sim): &(u64, u64)| (*real > 0).then(|| (*sim as f64 - *real as f64) / *real as f64);
     let mut errors: Vec<f64> = values.iter().filter_map(signed).collect();
     errors.sort_unstable_by(f64::total_cmp);
-    let last = errors.len().checked_sub(1)?;
     let points = errors.len().clamp(2, MAX_ERROR_POINTS);
     let fractions: Vec<f64> = (0..points).map(|index| index as f64 / (points - 1) as f64).collect();
-    let at = |fraction: &f64| {
-        let position = fraction * last as f64;
-        let (index, part) = (position as usize, position.fract());
-        errors[index] + (errors[(index + 1).min(last)] - errors[index]) * part
-    };
+    let rel_errors = fractions.iter().map(|fraction| interpolate(&errors, *fraction)).collect::<Option<Vec<f64>>>()?;
     let num_within = errors.iter().filter(|error| libm::fabs(**error) <= tolerance).count();
     Some(PairErrors {
         num_pairs: errors.len(),
         share_within: num_within as f64 / errors.len() as f64,
-        rel_errors: fractions.iter().map(at).collect(),
+        rel_errors,
         fractions,
         bland_altman: bland_altman(values),
     })

@@ -1,4 +1,4 @@
-//! A recorder that keeps requests in memory, and nothing else: for searches and scores, which need no tokens.
+//! Recorders that keep a run in memory without its tokens: for searches, scores and fits.
 
 use std::convert::Infallible;
 
@@ -36,6 +36,41 @@ impl Recorder for RequestRows {
     }
 
     fn step(&mut self, _: StepRow) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+/// Requests and steps as they finished.
+#[derive(Clone, Debug, Default)]
+pub struct StepRows {
+    requests: RequestRows,
+    steps: Vec<StepRow>,
+}
+
+impl StepRows {
+    /// The run, its requests by id, its steps as they ended; without tokens and metadata.
+    pub fn into_run(self, name: &str) -> Run {
+        Run { steps: Some(self.steps), ..self.requests.into_run(name) }
+    }
+}
+
+impl Recorder for StepRows {
+    type Error = Infallible;
+
+    fn wants_tokens(&self) -> bool {
+        false
+    }
+
+    fn token(&mut self, _: TokenEvent, _: Option<u32>) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn finished(&mut self, row: RequestRow) -> Result<(), Infallible> {
+        self.requests.finished(row)
+    }
+
+    fn step(&mut self, row: StepRow) -> Result<(), Infallible> {
+        self.steps.push(row);
         Ok(())
     }
 }

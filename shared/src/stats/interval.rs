@@ -55,8 +55,8 @@ fn standard_deviation(values: &[f64]) -> f64 {
     libm::sqrt(squares / (n - 1.0).max(1.0))
 }
 
-/// Type-7 quantile of ascending values.
-fn interpolate(sorted: &[f64], fraction: f64) -> Option<f64> {
+/// Type-7 quantile of ascending values; `None` of none.
+pub(crate) fn interpolate(sorted: &[f64], fraction: f64) -> Option<f64> {
     let position = fraction.clamp(0.0, 1.0) * sorted.len().checked_sub(1)? as f64;
     let index = position as usize;
     let (low, high) = (sorted[index], sorted[(index + 1).min(sorted.len() - 1)]);

@@ -19,6 +19,7 @@ pub use block_length::block_length;
 pub use bootstrap::{Blocks, BootstrapOptions, Resamples, resample};
 pub use clusters::Clusters;
 pub use distance::{Wasserstein, kolmogorov_smirnov, wasserstein};
+pub(crate) use interval::interpolate;
 pub use interval::{Interval, percentile_interval, simultaneous_band};
 pub use kendall::kendall_tau;
 pub use laws::{normal_quantile, student_quantile};
