@@ -1,7 +1,21 @@
-// Starts the wasm; when that fails, says why instead of leaving a blank page.
+// Starts the wasm, gives it the means to start workers, and keeps the site for offline use.
+// When something fails, says why instead of leaving a blank page.
 import init from './fidelio-viewer.js';
 
-init({ module_or_path: new URL('./fidelio-viewer_bg.wasm', import.meta.url) }).catch((error) => {
+const module = compile(new URL('./fidelio-viewer_bg.wasm', import.meta.url));
+
+globalThis.fidelio = {
+  // A worker of the same wasm, compiled once. It says `"ready"` when it listens.
+  startWorker() {
+    const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+    module.then((module) => worker.postMessage(module));
+    return worker;
+  },
+  // Files that came with the page: only in the self-contained one.
+  embedded: [],
+};
+
+module.then((module) => init({ module_or_path: module })).catch((error) => {
   const box = document.getElementById('crash');
   // A panic has explained itself already.
   if (box && box.hidden) {
@@ -9,3 +23,11 @@ init({ module_or_path: new URL('./fidelio-viewer_bg.wasm', import.meta.url) }).c
     box.hidden = false;
   }
 });
+
+async function compile(address) {
+  const response = await fetch(address);
+  if (!response.ok) throw new Error(`${address} answered with status ${response.status}`);
+  // Hosts that do not know the type of .wasm are common.
+  const isWasm = response.headers.get('content-type')?.startsWith('application/wasm');
+  return isWasm ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
+}

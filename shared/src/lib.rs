@@ -18,6 +18,7 @@ pub mod capacity;
 pub mod charts;
 pub mod compare;
 pub mod evidence;
+pub mod explore;
 pub mod latency;
 pub mod metrics;
 mod random;
