@@ -7,7 +7,8 @@ use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
 
-use crate::charts::FONT_FAMILY;
+use crate::charts::words::cut_to_width;
+use crate::charts::{FONT_FAMILY, Look};
 
 /// What drawing on `DB` can fail with.
 pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
@@ -37,7 +38,18 @@ pub(super) struct Brush<'a, DB: DrawingBackend> {
     pub text: Lettering,
 }
 
-impl<DB: DrawingBackend> Brush<'_, DB> {
+impl<'a, DB: DrawingBackend> Brush<'a, DB> {
+    /// A brush for the whole of `area`, which it clears, and its size in logical pixels.
+    pub fn on(
+        area: &'a DrawingArea<DB, Shift>,
+        look: &Look,
+    ) -> Result<(Self, f64, f64), DrawingAreaErrorKind<DB::ErrorType>> {
+        area.fill(&look.theme.background)?;
+        let (width, height) = area.dim_in_pixel();
+        let brush = Brush { area, scale: look.scale, text: look.text };
+        Ok((brush, f64::from(width) / look.scale, f64::from(height) / look.scale))
+    }
+
     fn device(&self, (x, y): (f64, f64)) -> (i32, i32) {
         (libm::round(x * self.scale) as i32, libm::round(y * self.scale) as i32)
     }
@@ -65,6 +77,9 @@ impl<DB: DrawingBackend> Brush<'_, DB> {
     pub fn shape(&self, points: &[(f64, f64)], color: RGBColor, opacity: f64) -> Drawn<DB> {
         let mut path: Vec<(i32, i32)> = points.iter().map(|point| self.device(*point)).collect();
         path.dedup();
+        if path.len() < 3 {
+            return Ok(());
+        }
         self.area.draw(&Polygon::new(path, color.mix(opacity).filled()))
     }
 
@@ -73,6 +88,14 @@ impl<DB: DrawingBackend> Brush<'_, DB> {
         let device = |radius: f64| libm::round(radius * self.scale).max(1.0) as i32;
         self.area.draw(&Circle::new(self.device(at), device(radius + 1.0), ring.filled()))?;
         self.area.draw(&Circle::new(self.device(at), device(radius), fill.filled()))
+    }
+
+    /// A word that begins at `at` and is cut where it would be wider than `room`.
+    pub fn word_within(&self, text: &str, at: (f64, f64), size: f64, color: RGBColor, room: f64) -> Drawn<DB> {
+        match cut_to_width(text, size, room) {
+            cut if cut.is_empty() => Ok(()),
+            cut => self.word(&cut, at, size, color, HPos::Left),
+        }
     }
 
     /// A word at `at`, vertically centred on it.

@@ -7,7 +7,8 @@ use plotters::prelude::{IntoDrawingArea, SVGBackend};
 use crate::charts::brush::Drawn;
 use crate::charts::theme::FONT_WOFF2;
 use crate::charts::{
-    Axis, FONT_FAMILY, Lettering, Look, Theme, curves_height, draw_cdf, draw_curves, draw_shift, draw_waterfall,
+    Axis, CdfFigure, FONT_FAMILY, Fractions, Lettering, Look, PROVENANCE_HEIGHT, ShiftFigure, Theme, curves_height,
+    draw_cdf, draw_cdf_of, draw_curves, draw_shift, draw_shift_of, draw_waterfall, draw_with_provenance,
 };
 use crate::schema::attribution::Attribution;
 use crate::schema::comparison::MetricComparison;
@@ -16,36 +17,80 @@ use crate::schema::curves::Curves;
 /// SVG coordinates to a logical pixel: plotters rounds to whole ones.
 const SVG_SCALE: u32 = 8;
 
+/// What a figure is drawn on when it becomes a file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sheet<'a> {
+    /// Colours.
+    pub theme: Theme,
+    /// Spread of the times.
+    pub axis: Axis,
+    /// Spread of the quantiles.
+    pub fractions: Fractions,
+    /// Width and height of the figure, pixels.
+    pub size: (u32, u32),
+    /// One line under it, by which it grows: where its numbers are from.
+    pub provenance: Option<&'a str>,
+}
+
+impl Sheet<'_> {
+    /// Even axes and no provenance.
+    pub fn new(theme: Theme, size: (u32, u32)) -> Self {
+        Sheet { theme, axis: Axis::default(), fractions: Fractions::default(), size, provenance: None }
+    }
+}
+
 /// The CDF of `metric` as an SVG document of `width` × `height` pixels that needs no installed font.
 pub fn cdf_svg(metric: &MetricComparison, theme: Theme, axis: Axis, size: (u32, u32)) -> String {
-    svg(theme, axis, size, |area, look| draw_cdf(area, metric, look))
+    svg(&Sheet { axis, ..Sheet::new(theme, size) }, |area, look| draw_cdf(area, metric, look))
 }
 
 /// The shift curve of `metric` as such a document.
 pub fn shift_svg(metric: &MetricComparison, theme: Theme, size: (u32, u32)) -> String {
-    svg(theme, Axis::Linear, size, |area, look| draw_shift(area, metric, look))
+    svg(&Sheet::new(theme, size), |area, look| draw_shift(area, metric, look))
 }
 
 /// The waterfall of an attribution, likewise.
 pub fn attribution_svg(attribution: &Attribution, theme: Theme, size: (u32, u32)) -> String {
-    svg(theme, Axis::Linear, size, |area, look| draw_waterfall(area, attribution, look))
+    svg(&Sheet::new(theme, size), |area, look| draw_waterfall(area, attribution, look))
 }
 
 /// The curves of two runs, likewise; as high as they need.
 pub fn curves_svg(curves: &Curves, theme: Theme, width: u32) -> String {
-    svg(theme, Axis::Linear, (width, curves_height(curves)), |area, look| draw_curves(area, curves, look))
+    svg(&Sheet::new(theme, (width, curves_height(curves))), |area, look| draw_curves(area, curves, look))
 }
 
-fn svg<D>(theme: Theme, axis: Axis, (width, height): (u32, u32), draw: D) -> String
+/// Any CDF on any sheet.
+pub fn cdf_figure_svg(figure: &CdfFigure, sheet: &Sheet) -> String {
+    svg(sheet, |area, look| draw_cdf_of(area, figure, look))
+}
+
+/// Any shift figure on any sheet.
+pub fn shift_figure_svg(figure: &ShiftFigure, sheet: &Sheet) -> String {
+    svg(sheet, |area, look| draw_shift_of(area, figure, look))
+}
+
+/// The waterfall on any sheet.
+pub fn waterfall_svg(attribution: &Attribution, sheet: &Sheet) -> String {
+    svg(sheet, |area, look| draw_waterfall(area, attribution, look))
+}
+
+fn svg<D>(sheet: &Sheet, draw: D) -> String
 where
     D: for<'a> FnOnce(&DrawingArea<SVGBackend<'a>, Shift>, &Look) -> Drawn<SVGBackend<'a>>,
 {
+    let (width, height) = sheet.size;
+    let height = height + sheet.provenance.map_or(0, |_| PROVENANCE_HEIGHT);
     let mut drawing = String::new();
     {
         let size = (width * SVG_SCALE, height * SVG_SCALE);
         let area = SVGBackend::with_string(&mut drawing, size).into_drawing_area();
-        let look = Look { theme, axis, scale: f64::from(SVG_SCALE), text: Lettering::SVG };
-        draw(&area, &look).and_then(|()| area.present()).expect("writing to a string cannot fail");
+        let look = Look {
+            axis: sheet.axis,
+            fractions: sheet.fractions,
+            ..Look::new(sheet.theme, f64::from(SVG_SCALE), Lettering::SVG)
+        };
+        let drawn = draw_with_provenance(&area, sheet.provenance, &look, draw);
+        drawn.and_then(|()| area.present()).expect("writing to a string cannot fail");
     }
     with_font_and_size(&drawing, width, height)
 }
@@ -87,7 +132,7 @@ pub fn cdf_png(metric: &MetricComparison, theme: Theme, axis: Axis, (width, heig
     let mut pixels = vec![0; (size.0 * size.1 * 3) as usize];
     {
         let area = plotters::prelude::BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
-        let look = Look { theme, axis, scale: f64::from(DRAWN), text: Lettering::BITMAP };
+        let look = Look { axis, ..Look::new(theme, f64::from(DRAWN), Lettering::BITMAP) };
         draw_cdf(&area, metric, &look).and_then(|()| area.present()).expect("drawing in memory cannot fail");
     }
     encode_png(&halved(&pixels, size), (size.0 / 2, size.1 / 2))

@@ -51,6 +51,13 @@ impl Scale {
         Scale { axis, from, to, left: pixels.0, right: pixels.1 }
     }
 
+    /// An axis of exactly `from..=to`, without air: a window. One of no length is given some.
+    pub fn exact(axis: Axis, from: f64, to: f64, pixels: (f64, f64)) -> Self {
+        let from = if axis == Axis::Log { from.max(1.0) } else { from };
+        let to = to.max(from + (1e-9 * libm::fabs(from)).max(1.0));
+        Scale { axis, from, to, left: pixels.0, right: pixels.1 }
+    }
+
     /// A linear axis of differences: it holds zero and `smallest..=largest`, either of which may be negative.
     pub fn signed(smallest: f64, largest: f64, pixels: (f64, f64)) -> Self {
         let (smallest, largest) = (smallest.min(0.0), largest.max(0.0));
@@ -61,6 +68,16 @@ impl Scale {
     /// First pixel.
     pub fn start(&self) -> f64 {
         self.left
+    }
+
+    /// Last pixel.
+    pub fn end(&self) -> f64 {
+        self.right
+    }
+
+    /// First and last value.
+    pub fn range(&self) -> (f64, f64) {
+        (self.from, self.to)
     }
 
     /// Pixel of a time; times outside land on the edges.
@@ -88,7 +105,12 @@ impl Scale {
 
     /// Round values, no more than fit a label every 64 pixels.
     pub fn places(&self) -> Vec<f64> {
-        let most = ((self.right - self.left).abs() / 64.0).max(2.0);
+        self.places_apart(64.0)
+    }
+
+    /// Round values, no more than one every `pixels`.
+    pub fn places_apart(&self, pixels: f64) -> Vec<f64> {
+        let most = ((self.right - self.left).abs() / pixels).max(2.0);
         match self.axis {
             Axis::Log if self.to / self.from > 8.0 => self.decades(most),
             _ => self.steps(most),
@@ -97,8 +119,13 @@ impl Scale {
 
     /// The same as times, with what they say.
     pub fn ticks(&self) -> Vec<Tick> {
+        self.ticks_apart(64.0)
+    }
+
+    /// The same, no more than one every `pixels`.
+    pub fn ticks_apart(&self, pixels: f64) -> Vec<Tick> {
         let unit = self.unit().nanos();
-        self.places().into_iter().map(|nanos| Tick { nanos, label: plain(nanos / unit) }).collect()
+        self.places_apart(pixels).into_iter().map(|nanos| Tick { nanos, label: plain(nanos / unit) }).collect()
     }
 
     fn steps(&self, most: f64) -> Vec<f64> {
@@ -127,7 +154,7 @@ impl Scale {
 
 /// A tick's number without needless zeros: `0`, `2.5`, `0.001`.
 fn plain(value: f64) -> String {
-    let text = format!("{value:.6}");
+    let text = format!("{value:.9}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     text.to_owned()
 }

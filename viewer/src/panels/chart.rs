@@ -60,7 +60,7 @@ fn draw(canvas: &HtmlCanvasElement, metric: &MetricComparison, theme: Theme, axi
     canvas.set_height((shown.height() * ratio).round() as u32);
     let Some(backend) = CanvasBackend::with_canvas_object(canvas.clone()) else { return };
     let area = backend.into_drawing_area();
-    let look = Look { theme, axis, scale: ratio, text: Lettering::CANVAS };
+    let look = Look { axis, ..Look::new(theme, ratio, Lettering::CANVAS) };
     if let Err(error) = draw_cdf(&area, metric, &look) {
         leptos::logging::error!("the chart could not be drawn: {error}");
     }

@@ -67,7 +67,7 @@ fn an_svg_carries_its_font_and_passes_through_the_quantiles() {
     let svg = cdf_svg(&metric, Theme::LIGHT, Axis::Linear, SIZE);
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"));
     assert!(svg.contains("font/woff2;base64,d09GMg"), "the font is inside");
-    let layout = CdfLayout::new(&metric, Axis::Linear, 640.0, 320.0);
+    let layout = CdfLayout::new(&CdfFigure::of(&metric), (Axis::Linear, Fractions::Even), 640.0, 320.0);
     for (percent, millis) in [(0, 10.0), (30, 13.0), (100, 20.0)] {
         let device = |pixel: f64| (pixel * f64::from(SVG_SCALE)).round();
         let x = device(layout.times.pixel(millis * 1e6));
@@ -115,7 +115,7 @@ fn a_png_has_each_curve_in_its_colour_where_the_data_lies() {
             let place = ((y * 2.0) as usize * 1280 + (x * 2.0) as usize) * 3;
             (pixels[place], pixels[place + 1], pixels[place + 2])
         };
-        let layout = CdfLayout::new(&metric, Axis::Linear, 640.0, 320.0);
+        let layout = CdfLayout::new(&CdfFigure::of(&metric), (Axis::Linear, Fractions::Even), 640.0, 320.0);
         let real = theme.real;
         assert_eq!(at(layout.times.pixel(13e6), layout.row(0.3)), (real.0, real.1, real.2));
         let sim = theme.sim;
