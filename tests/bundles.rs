@@ -170,6 +170,42 @@ fn hostile_and_broken_zips_explain_themselves() {
     }
 }
 
+/// The bytes of a zip with two entries of one name: a writer refuses them, so a second name is changed afterwards.
+#[test]
+fn two_entries_of_one_name_are_refused_before_either_is_believed() {
+    let entry = |name: &str, text: &str| (name.to_owned(), text.as_bytes().to_vec());
+    let mut bytes = zip_of(&[
+        entry("real_run/request_metrics.csv", "one"),
+        entry("real_run/request_metrics.csw", "two"),
+        entry("sim_run/request_metrics.csv", "three"),
+    ]);
+    let places: Vec<usize> =
+        bytes.windows(4).enumerate().filter(|(_, name)| *name == b".csw").map(|(place, _)| place).collect();
+    assert_eq!(places.len(), 2, "in its own header and in the directory");
+    places.into_iter().for_each(|place| bytes[place + 3] = b'v');
+    let Err(error) = open(bytes) else { panic!("it opened") };
+    assert!(error.to_string().contains("two entries of one name"), "{error}");
+}
+
+#[test]
+fn whoever_loads_a_bundle_is_told_how_far_it_is() {
+    let scratch = Scratch::new("bundle-progress");
+    let bytes = fs::read(published_bundle(&scratch)).expect("a bundle");
+    let mut bundle = open(bytes).expect("it opens");
+    let told = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let listener = std::rc::Rc::clone(&told);
+    bundle.on_progress(move |num_bytes| listener.borrow_mut().push(num_bytes));
+    let contents = bundle.load().expect("it loads");
+    assert_eq!((contents.real.len(), contents.workload.map(|workload| workload.rows.len())), (1, Some(8)));
+    let (told, rows) = (told.borrow(), bundle.num_row_bytes());
+    assert!(told.is_sorted() && told.len() > 5);
+    let last = *told.last().expect("something was read");
+    assert!(
+        rows > 10_000 && (rows..rows + 20_000).contains(&last),
+        "{last} of {rows}: metadata is read beside the rows"
+    );
+}
+
 /// A zip whose entry unpacks to more than it declares, or to far more than any bundle: the sizes in
 /// the central directory are what is changed.
 #[test]

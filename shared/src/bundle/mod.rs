@@ -5,7 +5,7 @@ mod reader;
 mod verify;
 mod writer;
 
-pub use reader::BundleReader;
+pub use reader::{BundleReader, Contents, hand_made_options};
 pub use verify::{Verification, verify};
 pub use writer::BundleWriter;
 

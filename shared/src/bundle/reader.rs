@@ -21,6 +21,25 @@ pub struct BundleReader<R: Read + Seek> {
     hashes: BTreeMap<String, (u64, String)>,
     /// Role folder (`real_run`, `sim_run`, `workload`) to the prefix it has in this zip.
     places: BTreeMap<String, String>,
+    /// Unpacked size of all tables of runs and workload.
+    num_row_bytes: u64,
+    progress: Progress,
+}
+
+/// Who is told how many bytes have been unpacked.
+#[derive(Default)]
+struct Progress {
+    num_bytes: u64,
+    listener: Option<Box<dyn FnMut(u64)>>,
+}
+
+impl Progress {
+    fn add(&mut self, num_bytes: u64) {
+        self.num_bytes += num_bytes;
+        if let Some(listener) = &mut self.listener {
+            listener(self.num_bytes);
+        }
+    }
 }
 
 impl<R: Read + Seek> BundleReader<R> {
@@ -31,8 +50,16 @@ impl<R: Read + Seek> BundleReader<R> {
     /// entries), a manifest that does not fit, or no run inside.
     pub fn open(input: R) -> Result<Self, DataError> {
         let mut zip = ZipArchive::new(input).map_err(|error| not_a_zip(&error))?;
-        let names = check_entries(&mut zip)?;
-        let mut bundle = BundleReader { zip, names, manifest: None, hashes: BTreeMap::new(), places: BTreeMap::new() };
+        let (names, num_row_bytes) = check_entries(&mut zip)?;
+        let mut bundle = BundleReader {
+            zip,
+            names,
+            manifest: None,
+            hashes: BTreeMap::new(),
+            places: BTreeMap::new(),
+            num_row_bytes,
+            progress: Progress::default(),
+        };
         if let Some(bytes) = read_document(&mut bundle.folder(""), MANIFEST)? {
             let version: serde_json::Value = read_json(MANIFEST, &bytes)?;
             check_version(MANIFEST, version.get("schema_version").and_then(serde_json::Value::as_str))?;
@@ -83,7 +110,17 @@ impl<R: Read + Seek> BundleReader<R> {
             }
             return Ok(comparison);
         }
-        self.recompute(&CompareOptions { allow_mismatch: true, ..CompareOptions::default() })
+        self.recompute(&hand_made_options())
+    }
+
+    /// Bytes of tables that [`BundleReader::load`] unpacks.
+    pub fn num_row_bytes(&self) -> u64 {
+        self.num_row_bytes
+    }
+
+    /// From now on calls `listener` with the bytes unpacked since then, piece by piece as they are read.
+    pub fn on_progress(&mut self, listener: impl FnMut(u64) + 'static) {
+        self.progress = Progress { num_bytes: 0, listener: Some(Box::new(listener)) };
     }
 
     /// Computes the comparison again from the raw rows.
@@ -95,7 +132,10 @@ impl<R: Read + Seek> BundleReader<R> {
     }
 
     /// Reads every run and the workload.
-    pub(super) fn load(&mut self) -> Result<Contents, DataError> {
+    ///
+    /// # Errors
+    /// When one of them is broken or the compared run is missing.
+    pub fn load(&mut self) -> Result<Contents, DataError> {
         let mut real = Vec::new();
         for index in 0.. {
             let role = real_run_name(index);
@@ -159,16 +199,27 @@ impl<R: Read + Seek> BundleReader<R> {
     }
 }
 
+/// How a zip made by hand is compared: differences are told, not refused.
+pub fn hand_made_options() -> CompareOptions {
+    CompareOptions { allow_mismatch: true, ..CompareOptions::default() }
+}
+
 /// Everything a comparison is computed from.
-pub(super) struct Contents {
+pub struct Contents {
     /// The compared run, then its repeats.
     pub real: Vec<Run>,
+    /// The simulated run.
     pub sim: Run,
-    workload: Option<Workload>,
+    /// The workload, when the bundle has one.
+    pub workload: Option<Workload>,
 }
 
 impl Contents {
-    pub(super) fn compare(&self, options: &CompareOptions) -> Result<Comparison, DataError> {
+    /// Computes the comparison.
+    ///
+    /// # Errors
+    /// Runs that cannot be compared.
+    pub fn compare(&self, options: &CompareOptions) -> Result<Comparison, DataError> {
         let compared = compare::compare(&self.real, &self.sim, self.workload.as_ref(), options);
         compared.map_err(|refusal| match refusal {
             compare::Refusal::Data(error) => error,
@@ -193,26 +244,26 @@ impl<R: Read + Seek> Folder for ZipFolder<'_, R> {
         let path = format!("{}{file}", self.prefix);
         let Some(index) = self.bundle.zip.index_for_name(&path) else { return Ok(None) };
         let expected = self.bundle.hashes.get(&path).cloned();
-        let entry = self
-            .bundle
-            .zip
-            .by_index(index)
-            .map_err(|error| DataError::new(&path, format!("cannot be unpacked: {error}")))?;
-        let size = entry.size();
-        Ok(Some(Box::new(Checked { inner: entry, left: size, hash: Sha256::new(), expected, is_done: false })))
+        let BundleReader { zip, progress, .. } = &mut *self.bundle;
+        let entry =
+            zip.by_index(index).map_err(|error| DataError::new(&path, format!("cannot be unpacked: {error}")))?;
+        let left = entry.size();
+        let hash = Sha256::new();
+        Ok(Some(Box::new(Checked { inner: entry, left, hash, expected, is_done: false, progress })))
     }
 }
 
 /// Reads an entry, never more than it declared, and compares size and hash with the manifest at its end.
-struct Checked<R: Read> {
+struct Checked<'a, R: Read> {
     inner: R,
     left: u64,
     hash: Sha256,
     expected: Option<(u64, String)>,
     is_done: bool,
+    progress: &'a mut Progress,
 }
 
-impl<R: Read> Read for Checked<R> {
+impl<R: Read> Read for Checked<'_, R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.is_done || out.is_empty() {
             return Ok(0);
@@ -223,6 +274,7 @@ impl<R: Read> Read for Checked<R> {
             Some(left) => left,
             None => return Err(invalid("unpacks to more than the zip declares")),
         };
+        self.progress.add(count as u64);
         if self.expected.is_some() {
             self.hash.update(&out[..count]);
         }
@@ -245,9 +297,9 @@ fn not_a_zip(error: &zip::result::ZipError) -> DataError {
         .with_hint("a bundle is the .zip that `fidelio bundle` writes; a download may have been cut off")
 }
 
-/// Checks names and sizes before anything is unpacked, and returns the names. (Of entries that share
-/// a name the zip library keeps the last; the manifest's hash then decides whether it is the right one.)
-fn check_entries<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<Vec<String>, DataError> {
+/// Checks names and sizes before anything is unpacked, and returns the names, and the size of the tables that are
+/// not the comparison's.
+fn check_entries<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<(Vec<String>, u64), DataError> {
     if zip.len() > MAX_ENTRIES {
         let problem = format!("has {} entries, more than the {MAX_ENTRIES} a bundle may have", zip.len());
         return Err(DataError::new("bundle", problem));
@@ -255,7 +307,12 @@ fn check_entries<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<Vec<String>,
     if zip.is_empty() {
         return Err(DataError::new("bundle", "is an empty zip"));
     }
-    let (mut total, mut names) = (0u64, Vec::with_capacity(zip.len()));
+    // The zip library keeps the last of them, other programs the first.
+    if zip.has_duplicate_names() {
+        return Err(DataError::new("bundle", "holds two entries of one name")
+            .with_hint("no bundle of ours has such entries; do not unpack this file"));
+    }
+    let (mut total, mut num_row_bytes, mut names) = (0u64, 0, Vec::with_capacity(zip.len()));
     for index in 0..zip.len() {
         let broken =
             |error: zip::result::ZipError| DataError::new("bundle", format!("entry {index} cannot be read: {error}"));
@@ -271,7 +328,10 @@ fn check_entries<R: Read + Seek>(zip: &mut ZipArchive<R>) -> Result<Vec<String>,
             let problem = format!("unpacks to more than {} GiB", MAX_TOTAL_BYTES >> 30);
             return Err(DataError::new("bundle", problem).with_hint("it may be a zip bomb; do not unpack it"));
         }
+        if name.ends_with(".csv") && !name.starts_with(COMPARISON) {
+            num_row_bytes += entry.size();
+        }
         names.push(name);
     }
-    Ok(names)
+    Ok((names, num_row_bytes))
 }

@@ -1,6 +1,7 @@
 //! Laws of a comparison's statistics, on samples whose truth is known: coverage, false alarms, floors, noise, order.
 
 use crate::compare::metric::compare_metric;
+use crate::compare::noise::Repeats;
 use crate::compare::pairs::Pairs;
 use crate::metrics::Metric;
 use crate::random::Stream;
@@ -57,7 +58,8 @@ fn options(percentiles: &[Percentile], tolerance: f64) -> CompareOptions {
 }
 
 fn compared(real: &Run, sim: &Run, repeats: &[Run], options: &CompareOptions) -> MetricComparison {
-    compare_metric(Metric::Ttft, &Pairs::of(real, sim), repeats, options).expect("both sides have values")
+    let noise = Repeats::of(repeats, Metric::Ttft, options.definition);
+    compare_metric(Metric::Ttft, &Pairs::of(real, sim).lines, &noise, options).expect("both sides have values")
 }
 
 const TRIALS: u64 = 1_000;

@@ -1,9 +1,8 @@
 //! One metric on both sides: samples, percentiles with intervals, verdicts, distances, curves.
 
 use crate::compare::noise::Repeats;
-use crate::compare::pairs::{Pairs, pair_errors};
+use crate::compare::pairs::{Line, pair_errors};
 use crate::metrics::{Definition, Metric};
-use crate::schema::Run;
 use crate::schema::comparison::{
     CompareOptions, Curve, ErrorInterval, MeanRow, MetricComparison, PercentileRow, ShiftCurve, Summary,
 };
@@ -17,20 +16,19 @@ const MAX_CURVE_POINTS: usize = 1025;
 /// The shift curve has a point each percent between the first and the last.
 const SHIFT_POINTS: u32 = 99;
 
-/// Compares one metric; `None` where a side has no value of it.
+/// Compares one metric over `lines`, which are in order of arrival; `None` where a side has no value of it.
 pub fn compare_metric(
     metric: Metric,
-    pairs: &Pairs<'_>,
-    repeats: &[Run],
+    lines: &[Line<'_>],
+    noise: &Repeats,
     options: &CompareOptions,
 ) -> Option<MetricComparison> {
-    let samples = Samples::of(metric, pairs, options.definition)?;
+    let samples = Samples::of(metric, lines, options.definition)?;
     let (real, sim) = (&samples.real_sorted, &samples.sim_sorted);
     let resamples = samples.resample(metric, options);
-    let noise = Repeats::of(repeats, metric, options.definition);
     let row = |percentile: &Percentile| {
         let drawn = resamples.as_ref().map(|resamples| (resamples, place(options, percentile.fraction())));
-        samples.row(*percentile, drawn, &noise, options)
+        samples.row(*percentile, drawn, noise, options)
     };
     let distance = stats::wasserstein(real, sim);
     let real_mean = real.mean();
@@ -73,10 +71,10 @@ struct Samples {
 }
 
 impl Samples {
-    fn of(metric: Metric, pairs: &Pairs<'_>, definition: Definition) -> Option<Self> {
+    fn of(metric: Metric, lines: &[Line<'_>], definition: Definition) -> Option<Self> {
         let (mut real, mut sim) = (Clusters::default(), Clusters::default());
         let mut pair_errors = Vec::new();
-        for (_, a, b) in &pairs.lines {
+        for (_, a, b) in lines {
             let (a, b) = (definition.values(a, metric), definition.values(b, metric));
             if a.is_empty() || b.is_empty() {
                 continue;
@@ -158,7 +156,8 @@ impl Samples {
     }
 }
 
-fn relative(real: CentiNanos, sim: CentiNanos) -> Option<f64> {
+/// (simulated - real) / real; `None` when real is zero.
+pub fn relative(real: CentiNanos, sim: CentiNanos) -> Option<f64> {
     (real.0 > 0).then(|| (sim - real).0 as f64 / real.0 as f64)
 }
 
@@ -233,7 +232,7 @@ pub fn summary(sample: &Sorted) -> Summary {
 
 /// Even fractions, and beyond the last of them four points to a halving of what is left: a tail is looked at on an axis
 /// of 1 / (1 - p).
-fn curve(real: &Sorted, sim: &Sorted) -> Curve {
+pub fn curve(real: &Sorted, sim: &Sorted) -> Curve {
     let num_values = real.values().len().max(sim.values().len());
     let last = num_values.clamp(2, MAX_CURVE_POINTS) as u64 - 1;
     let tail = (1..)

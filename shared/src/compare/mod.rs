@@ -14,14 +14,18 @@ mod parity;
 mod sentence;
 mod service;
 #[cfg(test)]
-mod trial;
+pub(crate) mod trial;
 mod windows;
 
 pub use service::{ServiceComparison, slo_words};
 
 use std::fmt;
 
+pub(crate) use attribution::attribute;
 pub use metric::summary;
+pub(crate) use metric::{compare_metric, curve, relative};
+pub(crate) use noise::Repeats;
+pub(crate) use pairs::{Line, Pairs, line};
 
 use crate::report::identity;
 use crate::schema::comparison::{
@@ -31,8 +35,6 @@ use crate::schema::comparison::{
 use crate::schema::{DataError, Run, SCHEMA_VERSION, Workload, WorkloadRow, Writer};
 use crate::stats::Verdict;
 use crate::time::Nanos;
-use metric::compare_metric;
-use pairs::Pairs;
 
 /// Why two runs are not compared.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,7 +135,10 @@ pub fn compare(
         .definition
         .metrics()
         .iter()
-        .filter_map(|metric| compare_metric(*metric, &pairs, real, options))
+        .filter_map(|metric| {
+            let noise = Repeats::of(real, *metric, options.definition);
+            compare_metric(*metric, &pairs.lines, &noise, options)
+        })
         .collect();
     if has_gap {
         notices.push(Notice { kind: NoticeKind::Parity, text: sentence::parity(&rows) });
@@ -159,7 +164,7 @@ pub fn compare(
         metrics,
         worst_requests: pairs.worst(),
         order: pairs.order(),
-        attribution: attribution::attribute(first, sim, &pairs.lines),
+        attribution: attribute(first, sim, &pairs.lines),
         windows,
         load,
         curves: curves::curves(first, sim),

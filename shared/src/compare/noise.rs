@@ -1,6 +1,7 @@
 //! The noise floor: how much several real runs of one workload differ among themselves.
 
-use crate::metrics::{Definition, Metric};
+use crate::metrics::{Definition, Metric, Timeline};
+use crate::schema::Run;
 use crate::stats::{Percentile, Sorted};
 
 /// Samples of one metric in every repeat of the real run.
@@ -11,9 +12,18 @@ pub struct Repeats {
 
 impl Repeats {
     /// Takes the metric from every run; runs without it are left out.
-    pub fn of(runs: &[crate::schema::Run], metric: Metric, definition: Definition) -> Self {
-        let samples = runs.iter().filter_map(|run| Sorted::new(definition.values_of_run(run, metric))).collect();
-        Repeats { samples, definition }
+    pub fn of(runs: &[Run], metric: Metric, definition: Definition) -> Self {
+        Repeats::of_part(runs, metric, definition, |_| true)
+    }
+
+    /// The same of the requests that `is_part` takes, by their place.
+    pub fn of_part(runs: &[Run], metric: Metric, definition: Definition, is_part: impl Fn(usize) -> bool) -> Self {
+        let sample = |run: &Run| {
+            let requests = (0..run.requests.len()).filter(|index| is_part(*index));
+            let lines = requests.filter_map(|index| Timeline::of(run, index));
+            Sorted::new(lines.flat_map(|line| definition.values(&line, metric)).collect())
+        };
+        Repeats { samples: runs.iter().filter_map(sample).collect(), definition }
     }
 
     /// Largest relative difference between two repeats at `percentile`; `None` with fewer than two,

@@ -10,10 +10,13 @@ const MAX_ERROR_POINTS: usize = 201;
 /// Requests named, at most.
 const MOST_NAMED: usize = 10;
 
+/// A request on both sides, cut to the same length: its row, its real timeline, its simulated one.
+pub type Line<'a> = (&'a RequestRow, Timeline<'a>, Timeline<'a>);
+
 /// Pairs, in order of arrival.
 pub struct Pairs<'a> {
-    /// Request, real timeline, simulated timeline.
-    pub lines: Vec<(&'a RequestRow, Timeline<'a>, Timeline<'a>)>,
+    /// The requests.
+    pub lines: Vec<Line<'a>>,
     /// How many there are, and how many there are not.
     pub counts: Counts,
 }
@@ -28,15 +31,14 @@ impl<'a> Pairs<'a> {
             pairs.counts.num_real_missing += usize::from(a.is_none());
             pairs.counts.num_sim_missing += usize::from(b.is_none());
             let (Some(a), Some(b)) = (a, b) else { continue };
-            let shorter = a.num_tokens().min(b.num_tokens());
-            let is_cut = a.num_tokens() != b.num_tokens();
-            let (Some(a), Some(b)) = (a.cut(shorter), b.cut(shorter)) else {
+            let Some((a, b)) = cut_alike(a, b) else {
                 pairs.counts.num_uncut += 1;
                 continue;
             };
+            let is_cut = [real, sim].iter().any(|run| run.requests[index].num_decode_tokens_actual != a.num_tokens());
             pairs.counts.num_cut += usize::from(is_cut);
             pairs.counts.num_compared += 1;
-            pairs.counts.num_tokens += u64::from(shorter);
+            pairs.counts.num_tokens += u64::from(a.num_tokens());
             pairs.lines.push((row, a, b));
         }
         // Neighbours in time depend on each other, whatever their ids.
@@ -46,7 +48,7 @@ impl<'a> Pairs<'a> {
 
     /// The requests with the largest absolute E2E error, worst first.
     pub fn worst(&self) -> Vec<WorstRequest> {
-        let of = |(row, a, b): &(&RequestRow, Timeline<'_>, Timeline<'_>)| {
+        let of = |(row, a, b): &Line<'_>| {
             let (real, sim) = (a.value(Metric::E2e)?, b.value(Metric::E2e)?);
             Some(WorstRequest {
                 request_id: row.request_id,
@@ -91,6 +93,17 @@ impl<'a> Pairs<'a> {
         displaced.truncate(MOST_NAMED);
         Some(OrderReport { kendall_tau, num_displaced, displaced })
     }
+}
+
+/// The request `index` on both sides, cut to the shorter output; `None` where it has none, or cannot be cut.
+pub fn line<'a>(real: &'a Run, sim: &'a Run, index: usize) -> Option<Line<'a>> {
+    let (a, b) = cut_alike(Timeline::of(real, index)?, Timeline::of(sim, index)?)?;
+    Some((&real.requests[index], a, b))
+}
+
+fn cut_alike<'a>(a: Timeline<'a>, b: Timeline<'a>) -> Option<(Timeline<'a>, Timeline<'a>)> {
+    let shorter = a.num_tokens().min(b.num_tokens());
+    a.cut(shorter).zip(b.cut(shorter))
 }
 
 /// Requests against themselves: (real, simulated) values of one metric, ns. `None` without any above zero.

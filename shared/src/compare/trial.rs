@@ -115,7 +115,7 @@ pub fn run(workload: &Workload, scheduler: &SchedulerConfig, num_replicas: u32, 
 }
 
 /// The compared requests of two runs whose outputs are equally long.
-pub fn lines<'a>(real: &'a Run, sim: &'a Run) -> Vec<super::attribution::Line<'a>> {
+pub fn lines<'a>(real: &'a Run, sim: &'a Run) -> Vec<super::pairs::Line<'a>> {
     let line = |index| Some((&real.requests[index], Timeline::of(real, index)?, Timeline::of(sim, index)?));
     (0..real.requests.len()).filter_map(line).collect()
 }

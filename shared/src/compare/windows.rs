@@ -1,6 +1,7 @@
 //! Warm-up, steady part and drain of the real run, and both runs' percentiles over the requests of the steady part.
 
-use crate::compare::attribution::{Line, num_in_system_at_arrival};
+use crate::compare::attribution::num_in_system_at_arrival;
+use crate::compare::pairs::Line;
 use crate::metrics::Metric;
 use crate::schema::Run;
 use crate::schema::comparison::CompareOptions;

@@ -179,6 +179,8 @@ pub struct StepLane {
     pub starts_ns: Vec<u64>,
     /// End of each bin, ns.
     pub ends_ns: Vec<u64>,
+    /// Steps of each bin; one that lies in several counts in each by its share. A mean of no step is 0.
+    pub weights: Vec<f64>,
     /// Prefill tokens a step, mean over the bin's steps.
     pub prefill_tokens: Vec<f64>,
     /// Sequences decoding a step, mean.

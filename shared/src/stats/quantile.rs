@@ -106,6 +106,12 @@ impl Sorted {
         (!values.is_empty()).then_some(Sorted(values))
     }
 
+    /// Takes values that are in ascending order already.
+    pub(crate) fn of_ascending(values: Vec<u64>) -> Option<Self> {
+        debug_assert!(values.is_sorted(), "the caller keeps them in order");
+        (!values.is_empty()).then_some(Sorted(values))
+    }
+
     /// Ascending values.
     pub fn values(&self) -> &[u64] {
         &self.0

@@ -12,13 +12,10 @@ mod tests;
 
 use parts::{Parts, split_run};
 
-use crate::metrics::Timeline;
+use crate::compare::pairs::Line;
 use crate::schema::attribution::{Attribution, Bin, Breakdown, Part, PartRow, Split};
 use crate::schema::{RequestRow, Run};
 use crate::stats::quartile_bins;
-
-/// A request on both sides, cut to the same length.
-pub(super) type Line<'a> = (&'a RequestRow, Timeline<'a>, Timeline<'a>);
 
 /// Splits the difference between the compared requests of two runs; `None` without requests, or when their times
 /// sum to more than 292 years.
