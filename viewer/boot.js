@@ -24,6 +24,15 @@ module.then((module) => init({ module_or_path: module })).catch((error) => {
   }
 });
 
+// Static hosts keep the site for offline use; `fidelio view` has no such file, and a page without it works as well.
+if ('serviceWorker' in navigator) {
+  addEventListener('load', () => {
+    fetch('./sw.js', { method: 'HEAD' })
+      .then((response) => response.ok && navigator.serviceWorker.register('./sw.js'))
+      .catch(() => {});
+  });
+}
+
 async function compile(address) {
   const response = await fetch(address);
   if (!response.ok) throw new Error(`${address} answered with status ${response.status}`);

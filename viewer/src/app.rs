@@ -1,104 +1,176 @@
-//! The whole page: what is open, how it got there, and the address that restores it.
+//! The whole page: what is open, what is looked at, and the address that restores both.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use fidelio_shared::charts::Axis;
-use fidelio_shared::metrics::Metric;
+use fidelio_shared::charts::Theme;
+use fidelio_shared::explore::answers::WhatIfAnswer;
+use fidelio_shared::stats::Verdict;
+use js_sys::{Array, Reflect, Uint8Array};
 use leptos::prelude::*;
-use wasm_bindgen::JsValue;
-use web_sys::File;
+use leptos::reactive::owner::Owner;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Blob, File};
 
-use crate::link::Link;
-use crate::open::{Opened, Problem, fetch, pick};
+use crate::link::{Link, Source};
+use crate::open::pick;
 use crate::pages::{Empty, Failed, Loading, Report, TopBar};
-
-/// What the page shows.
-#[derive(Clone)]
-pub enum Screen {
-    /// Nothing is open.
-    Empty,
-    /// Something is on its way.
-    Loading(String),
-    /// It did not open.
-    Failed(Problem),
-    /// A comparison.
-    Open(Arc<Opened>),
-}
+use crate::panels::theme;
+use crate::session::{Session, Stage};
+use crate::state::{Panel, ViewState};
 
 /// The few signals everything hangs on.
 #[derive(Clone, Copy)]
 pub struct View {
-    /// What is shown.
-    pub screen: RwSignal<Screen>,
-    /// The metric chosen; `None` is the first that the bundle has.
-    pub metric: RwSignal<Option<Metric>>,
-    /// The axis chosen.
-    pub axis: RwSignal<Axis>,
-    address: RwSignal<Option<String>>,
-    /// Only the latest wish counts: a slow download must not replace what was opened after it.
-    wish: StoredValue<u32>,
+    /// What is open or on its way, in the order it is lettered.
+    pub sessions: RwSignal<Vec<Session>>,
+    /// What is looked at.
+    pub state: RwSignal<ViewState>,
+    /// Colours of figures, by the system's wishes.
+    pub theme: Signal<Theme>,
+    /// What other settings gave, and in which bundle they were tried.
+    pub what_if: RwSignal<Option<(u32, Arc<WhatIfAnswer>)>>,
+    /// What was just done, for those who cannot see it.
+    pub said: RwSignal<String>,
+    next_id: StoredValue<u32>,
+    /// Bundles outlive whatever opened them.
+    owner: StoredValue<Owner>,
 }
 
 impl View {
     fn new() -> Self {
         View {
-            screen: RwSignal::new(Screen::Empty),
-            metric: RwSignal::new(None),
-            axis: RwSignal::new(Axis::Linear),
-            address: RwSignal::new(None),
-            wish: StoredValue::new(0),
+            sessions: RwSignal::new(Vec::new()),
+            state: RwSignal::new(ViewState::default()),
+            theme: theme::follow(),
+            what_if: RwSignal::new(None),
+            said: RwSignal::new(String::new()),
+            next_id: StoredValue::new(0),
+            owner: StoredValue::new(Owner::current().unwrap_or_default()),
         }
     }
 
-    /// Opens a file of this machine.
-    pub fn open_file(self, file: File) {
-        let name = file.name();
-        self.address.set(None);
-        self.open(name, async move { pick::bytes(&file).await });
+    /// A part of the state, told of only when it changes.
+    pub fn part<T: PartialEq + Clone + Send + Sync + 'static>(
+        self,
+        pick: impl Fn(&ViewState) -> T + Send + Sync + 'static,
+    ) -> Memo<T> {
+        Memo::new(move |_| self.state.with(&pick))
     }
 
-    fn open_address(self, address: String) {
-        let name = fetch::name(&address);
-        self.address.set(Some(address.clone()));
-        self.open(name, async move { fetch::bytes(&address).await });
+    /// The bundle in focus.
+    pub fn focused(self) -> Option<Session> {
+        let focus = self.state.with(|state| state.focus);
+        self.sessions.with(|sessions| sessions.get(focus).or(sessions.first()).copied())
     }
 
-    fn open(self, name: String, bytes: impl Future<Output = Result<Vec<u8>, Problem>> + 'static) {
-        let wish = self.wish.with_value(|wish| wish + 1);
-        self.wish.set_value(wish);
-        self.screen.set(Screen::Loading(name.clone()));
-        leptos::task::spawn_local(async move {
-            let bytes = bytes.await;
-            leptos::task::tick().await;
-            let opened = bytes.and_then(|bytes| Opened::from_bytes(&name, bytes));
-            if self.wish.with_value(|latest| *latest == wish) {
-                self.screen.set(opened.map_or_else(Screen::Failed, |opened| Screen::Open(Arc::new(opened))));
+    /// Whether a panel is unfolded.
+    pub fn is_open(self, panel: Panel) -> bool {
+        self.state.with(|state| state.open.contains(&panel))
+    }
+
+    /// Unfolds or folds a panel.
+    pub fn set_open(self, panel: Panel, is_open: bool) {
+        if self.state.with_untracked(|state| state.open.contains(&panel)) != is_open {
+            self.state.update(|state| {
+                let _ = if is_open { state.open.insert(panel) } else { state.open.remove(&panel) };
+            });
+        }
+    }
+
+    /// Opens files of this machine: in place of what is open, or beside it.
+    pub fn open_files(self, files: Vec<File>, beside: Beside) {
+        let files: Vec<(String, Blob)> = files.into_iter().map(|file| (file.name(), file.into())).collect();
+        self.open_blobs(files, beside);
+    }
+
+    /// The same of named bytes.
+    pub fn open_blobs(self, files: Vec<(String, Blob)>, beside: Beside) {
+        if files.is_empty() {
+            return;
+        }
+        let opened = files.iter().map(|(name, file)| self.begin(|id| Session::of_file(id, name.clone(), file)));
+        let opened: Vec<Session> = opened.collect();
+        self.show(opened, beside);
+    }
+
+    /// Opens what a link names, in place of what is open or beside it.
+    pub fn open_sources(self, sources: &[Source], beside: Beside) {
+        let opened = sources.iter().map(|source| self.begin(|id| Session::of_source(id, source)));
+        let opened: Vec<Session> = opened.collect();
+        self.show(opened, beside);
+    }
+
+    fn begin(self, open: impl FnOnce(u32) -> Session) -> Session {
+        let id = self.next_id.with_value(|id| id + 1);
+        self.next_id.set_value(id);
+        self.owner.get_value().with(|| open(id))
+    }
+
+    fn show(self, opened: Vec<Session>, beside: Beside) {
+        match beside {
+            Beside::Instead => {
+                self.sessions.get_untracked().into_iter().for_each(Session::close);
+                self.sessions.set(opened);
+            }
+            Beside::Beside => self.sessions.update(|sessions| sessions.extend(opened)),
+        }
+    }
+
+    /// Closes one bundle; after the last the page is empty.
+    pub fn close(self, session: Session) {
+        session.close();
+        let place = self.sessions.with_untracked(|sessions| sessions.iter().position(|one| *one == session));
+        self.sessions.update(|sessions| sessions.retain(|one| *one != session));
+        let Some(place) = place else { return };
+        let is_empty = self.sessions.with_untracked(Vec::is_empty);
+        self.state.update(|state| {
+            if is_empty {
+                *state = ViewState::default();
+            }
+            for at in [&mut state.focus, &mut state.reference] {
+                *at -= usize::from(*at > place);
             }
         });
     }
 
     /// Back to the empty page.
-    pub fn close(self) {
-        self.wish.update_value(|wish| *wish += 1);
-        self.address.set(None);
-        self.metric.set(None);
-        self.screen.set(Screen::Empty);
+    pub fn close_all(self) {
+        self.sessions.get_untracked().into_iter().for_each(|session| self.close(session));
     }
 
-    fn follow(self, link: Link) {
-        self.metric.set(link.metric);
-        self.axis.set(link.axis);
-        match link.bundle {
-            Some(bundle) if self.address.with_untracked(|address| address.as_ref() != Some(&bundle)) => {
-                self.open_address(bundle);
-            }
-            _ => {}
+    /// Shows what a link says; bundles that are open already stay.
+    pub fn follow(self, link: Link) {
+        self.state.set(link.state);
+        let open = self.sources();
+        if !link.bundles.is_empty() && link.bundles != open {
+            self.open_sources(&link.bundles, Beside::Instead);
         }
     }
 
-    fn link(self) -> Link {
-        Link { bundle: self.address.get(), metric: self.metric.get(), axis: self.axis.get() }
+    fn sources(self) -> Vec<Source> {
+        self.sessions.with_untracked(|sessions| sessions.iter().filter_map(|one| one.source.get_value()).collect())
     }
+
+    /// The link to what is seen, as far as it can be linked to: files of this machine are not in it.
+    pub fn link(self) -> Link {
+        self.sessions.track();
+        Link { bundles: self.sources(), state: self.state.get() }
+    }
+
+    /// Says something to those who cannot see it.
+    pub fn say(self, text: impl Into<String>) {
+        self.said.set(text.into());
+    }
+}
+
+/// Where a bundle goes that is opened while others are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// In their place.
+    Instead,
+    /// Beside them, to be compared.
+    Beside,
 }
 
 /// The root component.
@@ -106,11 +178,56 @@ impl View {
 pub fn App() -> impl IntoView {
     let view = View::new();
     provide_context(view);
-    view.follow(address_bar());
-    Effect::new(move |_| show_in_address_bar(&view.link()));
-    Effect::new(move |_| document().set_title(&title(&view.screen.get())));
+    let link = address_bar();
+    let is_said = !link.bundles.is_empty();
+    view.follow(link);
+    if !is_said {
+        open_what_came_along(view);
+    }
+    write_address(view);
+    Effect::new(move |_| document().set_title(&title(view)));
     let _ = window_event_listener(leptos::ev::hashchange, move |_| view.follow(address_bar()));
+    let dragging = drops_and_pastes(view);
 
+    view! {
+        <a class="skip" href="#main" on:click=skip>"Skip to the content"</a>
+        <TopBar/>
+        <main id="main" tabindex="-1">{move || screen(view)}</main>
+        <p class="sr-only" role="status" aria-live="polite">{move || announcement(view)}</p>
+        <p class="sr-only" role="status" aria-live="polite" data-testid="said">{move || view.said.get()}</p>
+        <div class="drop-overlay" class:visible=move || dragging.get() aria-hidden="true">
+            <p>{move || if view.sessions.with(Vec::is_empty) { "Drop to open" } else { "Drop to open beside" }}</p>
+        </div>
+    }
+}
+
+/// What the page shows, by the bundle in focus.
+fn screen(view: View) -> AnyView {
+    let Some(session) = view.focused() else { return view! { <Empty/> }.into_any() };
+    let stage = Memo::new(move |_| session.stage.with(std::mem::discriminant));
+    (move || {
+        stage.track();
+        match session.stage.get_untracked() {
+            Stage::Opening(_) => view! { <Loading session/> }.into_any(),
+            Stage::Failed(problem) => view! { <Failed session problem/> }.into_any(),
+            Stage::Open(opened) => view! { <Report session opened/> }.into_any(),
+        }
+    })
+    .into_any()
+}
+
+/// The link would change the fragment, which is ours.
+fn skip(event: leptos::ev::MouseEvent) {
+    event.prevent_default();
+    if let Some(main) =
+        document().get_element_by_id("main").and_then(|main| main.dyn_into::<web_sys::HtmlElement>().ok())
+    {
+        let _ = main.focus();
+    }
+}
+
+/// Files may be dropped and pasted anywhere; while something is open they come beside it.
+fn drops_and_pastes(view: View) -> RwSignal<bool> {
     let dragging = RwSignal::new(false);
     let _ = window_event_listener(leptos::ev::dragover, move |event| {
         event.prevent_default();
@@ -124,40 +241,68 @@ pub fn App() -> impl IntoView {
     let _ = window_event_listener(leptos::ev::drop, move |event| {
         event.prevent_default();
         dragging.set(false);
-        if let Some(file) = pick::dropped(&event) {
-            view.open_file(file);
+        mark("fidelio:dropped");
+        view.open_files(pick::carried(event.data_transfer()), beside(view));
+    });
+    let _ = window_event_listener(leptos::ev::paste, move |event| {
+        let files = pick::carried(event.clipboard_data());
+        if !files.is_empty() {
+            event.prevent_default();
+            view.open_files(files, beside(view));
         }
     });
+    dragging
+}
 
-    view! {
-        <a class="skip" href="#main">"Skip to the content"</a>
-        <TopBar/>
-        <main id="main" tabindex="-1">
-            {move || match view.screen.get() {
-                Screen::Empty => view! { <Empty/> }.into_any(),
-                Screen::Loading(name) => view! { <Loading name/> }.into_any(),
-                Screen::Failed(problem) => view! { <Failed problem/> }.into_any(),
-                Screen::Open(opened) => view! { <Report opened/> }.into_any(),
-            }}
-        </main>
-        <p class="sr-only" role="status" aria-live="polite">{move || announcement(&view.screen.get())}</p>
-        <div class="drop-overlay" class:visible=move || dragging.get() aria-hidden="true"><p>"Drop to open"</p></div>
+/// Beside what is open, unless nothing is.
+fn beside(view: View) -> Beside {
+    let has_open = view.sessions.with_untracked(|sessions| {
+        sessions.iter().any(|session| matches!(session.stage.get_untracked(), Stage::Open(_)))
+    });
+    if has_open { Beside::Beside } else { Beside::Instead }
+}
+
+/// Bundles inside this very page (`fidelio bundle --html`), or named by it (`fidelio share`).
+fn open_what_came_along(view: View) {
+    let get = |object: &JsValue, name: &str| Reflect::get(object, &name.into()).unwrap_or(JsValue::UNDEFINED);
+    let embedded = get(&get(&js_sys::global(), "fidelio"), "embedded");
+    let files = embedded.dyn_ref::<Array>().map(|list| {
+        list.iter().filter_map(|entry| {
+            let bytes: Uint8Array = get(&entry, "bytes").dyn_into().ok()?;
+            let blob = Blob::new_with_u8_array_sequence(&Array::of1(&bytes)).ok()?;
+            Some((get(&entry, "name").as_string()?, blob))
+        })
+    });
+    view.open_blobs(files.into_iter().flatten().collect(), Beside::Instead);
+    let named = document().query_selector("meta[name=fidelio-bundles]").ok().flatten();
+    let named = named.and_then(|meta| meta.get_attribute("content")).unwrap_or_default();
+    let sources: Vec<Source> = named.split_whitespace().map(|address| Source::Address(address.to_owned())).collect();
+    if !sources.is_empty() {
+        view.open_sources(&sources, Beside::Instead);
     }
 }
 
-fn announcement(screen: &Screen) -> String {
-    match screen {
+fn announcement(view: View) -> String {
+    let Some(session) = view.focused() else { return String::new() };
+    session.stage.with(|stage| match stage {
+        Stage::Opening(_) => format!("Opening {}", session.name()),
         // A problem is an alert of its own.
-        Screen::Empty | Screen::Failed(_) => String::new(),
-        Screen::Loading(name) => format!("Opening {name}"),
-        Screen::Open(opened) => format!("{} is open. {}", opened.name, opened.comparison.verdict.sentence),
-    }
+        Stage::Failed(_) => String::new(),
+        Stage::Open(opened) => format!("{} is open. {}", opened.name, opened.comparison.verdict.sentence),
+    })
 }
 
-fn title(screen: &Screen) -> String {
-    match screen {
-        Screen::Open(opened) => format!("{} · fidelio", opened.name),
-        _ => "fidelio".to_owned(),
+fn title(view: View) -> String {
+    match view.focused().and_then(Session::opened) {
+        Some(opened) => {
+            let mark = match opened.comparison.verdict.verdict {
+                Verdict::Within => "✓",
+                Verdict::CannotTell => "?",
+                Verdict::Outside => "✗",
+            };
+            format!("{mark} {} · fidelio", opened.name)
+        }
+        None => "fidelio".to_owned(),
     }
 }
 
@@ -166,21 +311,45 @@ fn address_bar() -> Link {
     Link::parse(&location.hash().unwrap_or_default(), &location.search().unwrap_or_default())
 }
 
+/// Keeps the address at the view, a moment later: browsers count how often a page writes it.
+fn write_address(view: View) {
+    let waiting = StoredValue::new(false);
+    Effect::new(move |_| {
+        view.link();
+        if waiting.get_value() {
+            return;
+        }
+        waiting.set_value(true);
+        let write = move || {
+            waiting.set_value(false);
+            show_in_address_bar(&untrack(|| view.link()));
+        };
+        set_timeout(write, Duration::from_millis(200));
+    });
+}
+
 /// Writes the view into the address without adding to the history.
 fn show_in_address_bar(link: &Link) {
     let location = window().location();
     let path = location.pathname().unwrap_or_default();
     let mut query = location.search().unwrap_or_default();
     let mut link = link.clone();
-    // A bundle named in the query stays there; once another is open, the query would be a lie.
-    match Link::parse("", &query).bundle {
-        None => {}
-        named if named == link.bundle => link.bundle = None,
+    // Bundles named in the query stay there; once others are open, the query would be a lie.
+    match Link::parse("", &query).bundles {
+        named if named.is_empty() => {}
+        named if named == link.bundles => link.bundles.clear(),
         _ => query.clear(),
     }
     let fragment = link.fragment();
     let address = if fragment.is_empty() { format!("{path}{query}") } else { format!("{path}{query}#{fragment}") };
     if let Ok(history) = window().history() {
         let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(&address));
+    }
+}
+
+/// A mark in the browser's timeline, for whoever measures this page.
+pub fn mark(name: &str) {
+    if let Some(performance) = window().performance() {
+        let _ = performance.mark(name);
     }
 }

@@ -5,34 +5,30 @@ use std::sync::Arc;
 use fidelio_shared::stats::Verdict;
 use leptos::prelude::*;
 
-use crate::app::{Screen, View};
-use crate::open::{Opened, Problem, pick};
-use crate::panels::facts::Facts;
+use crate::app::{Beside, View};
+use crate::open::{Problem, pick};
+use crate::panels::bar::BundleBar;
+use crate::panels::facts::Distances;
 use crate::panels::metrics::Metrics;
 use crate::panels::provenance::Provenance;
-use crate::panels::requests::Requests;
 use crate::panels::verdict::{Notices, VerdictLine, VerdictMark};
+use crate::session::{Session, Stage};
 use crate::words::{megabytes, with_code};
+use crate::worker::protocol::{Opened, Work};
 
-/// The name of the thing and of what is open, and the way to open another.
+/// The name of the thing, what is open, and the way to open another.
 #[component]
 pub fn TopBar() -> impl IntoView {
     let view = expect_context::<View>();
-    let opened = move || match view.screen.get() {
-        Screen::Open(opened) => Some(opened),
-        _ => None,
-    };
+    let has_bundles = Memo::new(move |_| view.sessions.with(|sessions| !sessions.is_empty()));
     view! {
         <header class="top">
-            <button class="brand" type="button" aria-label="fidelio, back to the start" on:click=move |_| view.close()>
+            <button class="brand" type="button" aria-label="fidelio, back to the start" on:click=move |_| view.close_all()>
                 <Mark/><span>"fidelio"</span>
             </button>
-            {move || opened().map(|opened| view! {
-                <p class="file" data-testid="file-name">
-                    <span class="file-name">{opened.name.clone()}</span>
-                    <span class="file-size">{megabytes(opened.num_bytes())}</span>
-                </p>
-                <Picker label="Open another" class="quiet"/>
+            {move || has_bundles.get().then(|| view! {
+                <BundleBar/>
+                <Picker label="Open beside…" class="quiet" beside=Beside::Beside name="beside-input"/>
             })}
         </header>
     }
@@ -51,16 +47,18 @@ fn Mark() -> impl IntoView {
 
 /// A file picker that looks like a button and is one to the keyboard.
 #[component]
-fn Picker(label: &'static str, class: &'static str) -> impl IntoView {
+fn Picker(label: &'static str, class: &'static str, beside: Beside, name: &'static str) -> impl IntoView {
     let view = expect_context::<View>();
-    let open = move |event| {
-        if let Some(file) = pick::chosen(&event) {
-            view.open_file(file);
-        }
-    };
     view! {
         <label class=format!("button {class}")>
-            <input class="sr-only" type="file" accept=".zip,application/zip" data-testid="file-input" on:change=open/>
+            <input
+                class="sr-only"
+                type="file"
+                multiple
+                accept=".zip,application/zip"
+                data-testid=name
+                on:change=move |event| view.open_files(pick::chosen(&event), beside)
+            />
             <span>{label}</span>
         </label>
     }
@@ -77,8 +75,8 @@ pub fn Empty() -> impl IntoView {
             </p>
             <div class="drop-card">
                 <Sketch/>
-                <p><strong>"Drop a bundle anywhere on this page"</strong></p>
-                <p><Picker label="Choose a bundle…" class="primary"/></p>
+                <p><strong>"Drop bundles anywhere on this page"</strong>", or paste them"</p>
+                <p><Picker label="Choose bundles…" class="primary" beside=Beside::Instead name="file-input"/></p>
                 <p class="small">
                     "or add " <code>"#bundle=<address>"</code> " to this page’s address, or run "
                     <code>"fidelio view bundle.zip"</code>
@@ -104,42 +102,74 @@ fn Sketch() -> impl IntoView {
     }
 }
 
-/// A bundle is on its way.
+/// A bundle is on its way: how far, and the way to give it up.
 #[component]
-pub fn Loading(name: String) -> impl IntoView {
+pub fn Loading(session: Session) -> impl IntoView {
+    let view = expect_context::<View>();
+    let progress = Memo::new(move |_| match session.stage.get() {
+        Stage::Opening(progress) => progress,
+        _ => None,
+    });
+    let share = move || progress.get().and_then(|progress| progress.share());
+    let words = move || match progress.get() {
+        None => "Opening".to_owned(),
+        Some(progress) => {
+            let work = match progress.work {
+                Work::Download => "Downloading",
+                Work::Read => "Reading",
+                Work::Compare => "Reading and comparing",
+            };
+            let of = progress.total.map_or(String::new(), |total| format!(" of {}", megabytes(total)));
+            format!("{work}: {}{of}", megabytes(progress.done))
+        }
+    };
     view! {
         <section class="loading" data-testid="loading">
-            <p><span class="spinner" aria-hidden="true"></span>"Opening " {name} "…"</p>
+            <h1>{session.name()}</h1>
+            <div
+                class="progress"
+                role="progressbar"
+                aria-label="Opening"
+                aria-valuemin="0"
+                aria-valuemax="100"
+                aria-valuenow=move || share().map(|share| format!("{:.0}", share * 100.0))
+                data-testid="progress"
+            >
+                <div class:unknown=move || share().is_none() style:width=move || format!("{:.1}%", share().unwrap_or(0.3) * 100.0)></div>
+            </div>
+            <p class="small" data-testid="progress-words">{words}</p>
+            <p><button class="button quiet" type="button" data-testid="cancel" on:click=move |_| view.close(session)>"Cancel"</button></p>
         </section>
     }
 }
 
 /// A bundle did not open: what, why, and what to do.
 #[component]
-pub fn Failed(problem: Problem) -> impl IntoView {
+pub fn Failed(session: Session, problem: Problem) -> impl IntoView {
+    let view = expect_context::<View>();
     view! {
         <section class="failed" role="alert" data-testid="problem">
             <h1 data-testid="problem-title"><VerdictMark verdict=Verdict::Outside/>{problem.title}</h1>
             <p data-testid="problem-detail">{with_code(&problem.detail)}</p>
             <p class="hint" data-testid="problem-hint">{with_code(&problem.hint)}</p>
-            <p><Picker label="Choose another file…" class="primary"/></p>
+            <p class="actions">
+                <Picker label="Choose other files…" class="primary" beside=Beside::Instead name="file-input"/>
+                <button class="button quiet" type="button" data-testid="dismiss" on:click=move |_| view.close(session)>"Dismiss"</button>
+            </p>
         </section>
     }
 }
 
 /// The comparison, most important first.
 #[component]
-pub fn Report(opened: Arc<Opened>) -> impl IntoView {
-    let opened = StoredValue::new(opened);
-    let opened = move || opened.get_value();
+pub fn Report(session: Session, opened: Arc<Opened>) -> impl IntoView {
     view! {
         <article class="report" data-testid="report">
-            <VerdictLine opened=opened()/>
-            <Notices opened=opened()/>
-            <Metrics opened=opened()/>
-            <Facts opened=opened()/>
-            <Requests opened=opened()/>
-            <Provenance opened=opened()/>
+            <VerdictLine opened=Arc::clone(&opened)/>
+            <Notices opened=Arc::clone(&opened)/>
+            <Metrics session opened=Arc::clone(&opened)/>
+            <Distances opened=Arc::clone(&opened)/>
+            <Provenance session opened/>
         </article>
     }
 }

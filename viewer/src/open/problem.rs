@@ -1,11 +1,12 @@
 //! Why a bundle did not open, in words for the person who has to do something about it.
 
 use fidelio_shared::schema::DataError;
+use serde::{Deserialize, Serialize};
 
 use crate::words::megabytes;
 
 /// What went wrong and the way out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
     /// One line.
     pub title: String,
@@ -26,21 +27,17 @@ impl Problem {
         Problem { title: title.into(), detail: detail.into(), hint: hint.into() }
     }
 
-    /// What can be told from the bytes alone; `None` when they look like a whole zip.
-    pub fn of_bytes(name: &str, bytes: &[u8]) -> Option<Problem> {
+    /// What can be told from a file's first bytes, its last ones and its size; `None` when it looks like a whole zip.
+    pub fn of_bytes(name: &str, start: &[u8], end: &[u8], num_bytes: u64) -> Option<Problem> {
         let not = |what: &str, hint: &str| {
             Problem::new("This is not a bundle", format!("{name} is {what}, not a zip file."), hint)
         };
-        let start = bytes.trim_ascii_start();
-        match start {
-            [] => Some(Problem::new("The file is empty", format!("{name} has no content."), AGAIN)),
-            [b'P', b'K', 3 | 5, 4 | 6, ..] if has_zip_end(bytes) => None,
+        match start.trim_ascii_start() {
+            [] if num_bytes == 0 => Some(Problem::new("The file is empty", format!("{name} has no content."), AGAIN)),
+            [b'P', b'K', 3 | 5, 4 | 6, ..] if has_zip_end(end) => None,
             [b'P', b'K', 3, 4, ..] => Some(Problem::new(
                 "The bundle is cut off",
-                format!(
-                    "{name} begins like a zip file, but its end is missing after {}.",
-                    megabytes(bytes.len() as u64)
-                ),
+                format!("{name} begins like a zip file, but its end is missing after {}.", megabytes(num_bytes)),
                 AGAIN,
             )),
             [b'<', ..] => Some(not(
@@ -72,6 +69,42 @@ impl Problem {
         )
     }
 
+    /// A link that carries a comparison cannot carry rows.
+    pub fn no_rows_in_link() -> Problem {
+        Problem::new(
+            "This link carries a summary only",
+            "Percentiles and curves came inside the link itself; requests, steps and files did not.",
+            "Ask whoever sent it for the bundle, and drop it here.",
+        )
+    }
+
+    /// A comparison inside a link that cannot be read.
+    pub fn broken_link(error: &DataError) -> Problem {
+        Problem::new(
+            "This link cannot be opened",
+            sentence(&error.to_string()),
+            "It was probably cut when it was copied: ask for it again, or for the bundle itself.",
+        )
+    }
+
+    /// The worker of a bundle is gone.
+    pub fn crashed(name: &str, text: &str) -> Problem {
+        Problem::new(
+            "The viewer gave up on this bundle",
+            format!("While it worked on {name}: {}", sentence(text)),
+            "If it is a very large one, close other pages and try again. `fidelio verify` tells whether the file is whole.",
+        )
+    }
+
+    /// The browser starts no worker.
+    pub fn no_worker(text: &str) -> Problem {
+        Problem::new(
+            "The browser starts no worker",
+            format!("This page reads bundles in a Web Worker, which was refused: {}", sentence(text)),
+            "Use a current browser, and a page that is not inside a sandboxed frame.",
+        )
+    }
+
     /// The browser could not read a local file.
     pub fn unreadable(name: &str) -> Problem {
         Problem::new(
@@ -91,9 +124,8 @@ fn sentence(text: &str) -> String {
 }
 
 /// The record that ends every zip lies within its last 64 KiB and 22 bytes.
-fn has_zip_end(bytes: &[u8]) -> bool {
-    let tail = &bytes[bytes.len().saturating_sub(65_557)..];
-    tail.windows(4).any(|window| window == b"PK\x05\x06")
+fn has_zip_end(end: &[u8]) -> bool {
+    end.windows(4).any(|window| window == b"PK\x05\x06")
 }
 
 #[cfg(test)]
@@ -102,7 +134,8 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_zip_say_what_they_are() {
-        let title = |bytes: &[u8]| Problem::of_bytes("x", bytes).map(|problem| problem.title);
+        let title =
+            |bytes: &[u8]| Problem::of_bytes("x", bytes, bytes, bytes.len() as u64).map(|problem| problem.title);
         assert_eq!(title(b"").as_deref(), Some("The file is empty"));
         assert_eq!(title(b"PK\x03\x04 and no end").as_deref(), Some("The bundle is cut off"));
         assert_eq!(title(b"PK\x03\x04 ... PK\x05\x06 ..."), None);

@@ -7,24 +7,24 @@ use fidelio_shared::report::thousands;
 use fidelio_shared::schema::comparison::{Comparison, MetricComparison};
 use leptos::prelude::*;
 
-use crate::open::Opened;
+use crate::panels::fold::Fold;
+use crate::state::Panel;
+use crate::worker::protocol::Opened;
 
 /// Counts, throughput and distances.
 #[component]
-pub fn Facts(opened: Arc<Opened>) -> impl IntoView {
+pub fn Distances(opened: Arc<Opened>) -> impl IntoView {
     let comparison = &opened.comparison;
+    let metrics = StoredValue::new(comparison.metrics.clone());
     view! {
-        <section class="facts" aria-label="Counts and distances">
-            <dl class="counts" data-testid="counts">
-                {counts(comparison).into_iter().map(|(name, value)| view! {
-                    <div><dt>{name}</dt><dd>{value}</dd></div>
-                }).collect_view()}
-            </dl>
-            <details>
-                <summary>"All metrics at a glance: means, range, distances"</summary>
-                <Distances metrics=comparison.metrics.clone()/>
-            </details>
-        </section>
+        <dl class="counts" data-testid="counts">
+            {counts(comparison).into_iter().map(|(name, value)| view! {
+                <div><dt>{name}</dt><dd>{value}</dd></div>
+            }).collect_view()}
+        </dl>
+        <Fold panel=Panel::Distances title="All metrics at a glance" note="means, ranges, distances">
+            <Table metrics=metrics.get_value()/>
+        </Fold>
     }
 }
 
@@ -53,7 +53,7 @@ fn counts(comparison: &Comparison) -> Vec<(&'static str, String)> {
 }
 
 #[component]
-fn Distances(metrics: Vec<MetricComparison>) -> impl IntoView {
+fn Table(metrics: Vec<MetricComparison>) -> impl IntoView {
     let row = |entry: MetricComparison| {
         let time = |time: fidelio_shared::stats::CentiNanos| format_duration(time.as_f64());
         let share = entry.wasserstein_rel.map(|share| format!(" ({:.1} %)", share * 100.0));

@@ -1,8 +1,10 @@
-//! One tab a metric: its distribution, and its percentiles beneath.
+//! One tab a metric: its distribution, and its percentiles beneath, over all requests or a brushed part of them.
 
 use std::sync::Arc;
 
-use fidelio_shared::charts::Axis;
+use fidelio_shared::charts::{Axis, Fractions};
+use fidelio_shared::explore::answers::Reduced;
+use fidelio_shared::explore::questions::Selection;
 use fidelio_shared::metrics::Metric;
 use fidelio_shared::schema::comparison::MetricComparison;
 use fidelio_shared::stats::Verdict;
@@ -11,37 +13,75 @@ use leptos::prelude::*;
 use web_sys::KeyboardEvent;
 
 use crate::app::View;
-use crate::open::Opened;
-use crate::panels::chart::CdfChart;
+use crate::panels::distribution::Distribution;
 use crate::panels::percentiles::PercentileTable;
+use crate::panels::strip::Strips;
 use crate::panels::verdict::VerdictMark;
+use crate::session::{self, Session};
 use crate::words::percent;
+use crate::worker::protocol::{Answer, Ask, Opened};
 
-/// Tabs and what they show.
+/// The metric shown: what is known of it over the whole run, and over the brushed part.
+#[derive(Clone, Copy)]
+pub struct Shown {
+    /// Over the whole run.
+    pub entry: Memo<Option<MetricComparison>>,
+    /// Over the brushed part, at once.
+    pub reduced: ReadSignal<Option<Option<Reduced>>>,
+    /// Over the brushed part, with intervals, a little later.
+    pub intervals: ReadSignal<Option<Option<MetricComparison>>>,
+    /// A part is brushed.
+    pub is_brushed: Memo<bool>,
+}
+
+/// Tabs and what they show, and the strips to brush.
 #[component]
-pub fn Metrics(opened: Arc<Opened>) -> impl IntoView {
+pub fn Metrics(session: Session, opened: Arc<Opened>) -> impl IntoView {
     let view = expect_context::<View>();
     let metrics = StoredValue::new(opened.comparison.metrics.clone());
     let names: Vec<Metric> = metrics.with_value(|all| all.iter().map(|entry| entry.metric).collect());
     let Some(first) = names.first().copied() else {
         return view! { <p class="panel">"These runs share no metric: neither has a request with output on both sides."</p> }.into_any();
     };
-    let known = names.clone();
-    let chosen = Memo::new(move |_| view.metric.get().filter(|metric| known.contains(metric)).unwrap_or(first));
-    let entry = Memo::new(move |_| {
-        metrics.with_value(|all| all.iter().find(|entry| entry.metric == chosen.get()).or(all.first()).cloned())
-    });
+    let chosen = view.part(move |state| state.metric.filter(|metric| names.contains(metric)).unwrap_or(first));
+    let shown = shown(session, metrics, chosen);
     view! {
         <section class="metrics" aria-label="Metrics">
             <Tabs metrics chosen/>
             <div class="panel" role="tabpanel" id="metric-panel" aria-labelledby=move || tab_id(chosen.get())>
-                {move || entry.get().map(|entry| view! { <Heading entry/> })}
-                <CdfChart entry/>
-                {move || entry.get().map(|entry| view! { <PercentileTable entry/> })}
+                {move || shown.entry.get().map(|entry| view! { <Heading entry/> })}
+                <div class="figure-and-table">
+                    <Distribution session shown/>
+                    <PercentileTable shown/>
+                </div>
+                <Strips session opened/>
             </div>
         </section>
     }
     .into_any()
+}
+
+fn shown(session: Session, metrics: StoredValue<Vec<MetricComparison>>, chosen: Memo<Metric>) -> Shown {
+    let view = expect_context::<View>();
+    let entry = Memo::new(move |_| {
+        metrics.with_value(|all| all.iter().find(|entry| entry.metric == chosen.get()).or(all.first()).cloned())
+    });
+    let selection = view.part(|state| state.selection);
+    let is_brushed = Memo::new(move |_| selection.get() != Selection::default());
+    let brushed = move || is_brushed.get().then(|| (chosen.get(), selection.get()));
+    let reduced = session::answer(
+        session,
+        move || brushed().map(|(metric, selection)| Ask::Reduce(metric, selection)),
+        |answer| if let Answer::Reduce(reduced) = answer { Some(reduced) } else { None },
+    );
+    // Asked for what stood still for a moment: resampling takes longer than a brush does to move on.
+    let settled = crate::session::settled(brushed);
+    let intervals = session::answer(
+        session,
+        move || settled.get().map(|(metric, selection)| Ask::Intervals(metric, selection)),
+        |answer| if let Answer::Intervals(entry) = answer { Some(entry) } else { None },
+    );
+    Shown { entry, reduced, intervals, is_brushed }
 }
 
 fn tab_id(metric: Metric) -> String {
@@ -60,7 +100,7 @@ fn Tabs(metrics: StoredValue<Vec<MetricComparison>>, chosen: Memo<Metric>) -> im
         let here = order.iter().position(|metric| *metric == chosen.get_untracked()).unwrap_or(0);
         let Some(next) = neighbour(&event.key(), here, order.len()) else { return };
         event.prevent_default();
-        view.metric.set(Some(order[next]));
+        view.state.update(|state| state.metric = Some(order[next]));
         if let Some(button) = targets[next].get_untracked() {
             let _ = button.focus();
         }
@@ -99,7 +139,7 @@ fn Tab(entry: MetricComparison, button: NodeRef<Button>, chosen: Memo<Metric>) -
             aria-controls="metric-panel"
             aria-selected=move || is_chosen().to_string()
             tabindex=move || if is_chosen() { "0" } else { "-1" }
-            on:click=move |_| view.metric.set(Some(metric))
+            on:click=move |_| view.state.update(|state| state.metric = Some(metric))
         >
             <VerdictMark verdict/>
             <span class="tab-name">{metric.label()}</span>
@@ -111,25 +151,44 @@ fn Tab(entry: MetricComparison, button: NodeRef<Button>, chosen: Memo<Metric>) -
     }
 }
 
-/// What the metric means, and the choice of axis.
+/// What the metric means, and the choice of axes.
 #[component]
 fn Heading(entry: MetricComparison) -> impl IntoView {
     let view = expect_context::<View>();
-    let choice = move |axis: Axis, label: &'static str| {
+    let (axis, fractions) = (view.part(|state| state.axis), view.part(|state| state.fractions));
+    let axis_button = move |choice: Axis, label: &'static str| {
         view! {
             <button
                 type="button"
-                aria-pressed=move || (view.axis.get() == axis).to_string()
-                on:click=move |_| view.axis.set(axis)
+                data-testid=format!("axis-{label}")
+                aria-pressed=move || (axis.get() == choice).to_string()
+                on:click=move |_| view.state.update(|state| state.axis = choice)
+            >{label}</button>
+        }
+    };
+    let fraction_button = move |choice: Fractions, label: &'static str, title: &'static str| {
+        view! {
+            <button
+                type="button"
+                title=title
+                data-testid=format!("fractions-{label}")
+                aria-pressed=move || (fractions.get() == choice).to_string()
+                on:click=move |_| view.state.update(|state| state.fractions = choice)
             >{label}</button>
         }
     };
     view! {
         <div class="heading">
             <p><strong>{entry.metric.label()}</strong>" "<span class="meaning">{entry.metric.meaning()}</span></p>
-            <div class="choice" role="group" aria-label="Time axis">
-                {choice(Axis::Linear, "linear")}
-                {choice(Axis::Log, "log")}
+            <div class="choices">
+                <div class="choice" role="group" aria-label="Time axis">
+                    {axis_button(Axis::Linear, "linear")}
+                    {axis_button(Axis::Log, "log")}
+                </div>
+                <div class="choice" role="group" aria-label="Fraction axis">
+                    {fraction_button(Fractions::Even, "even", "fractions from 0 to 100 %, evenly")}
+                    {fraction_button(Fractions::Tail, "tail", "1 / (1 − p): every further nine is as long as the one before")}
+                </div>
             </div>
         </div>
     }

@@ -1,9 +1,16 @@
-//! The parts of the report, each from the comparison alone; only `requests` reads raw rows.
+//! The parts of the report, each from a comparison, or from answers of its worker.
 
-pub mod chart;
+pub mod bar;
+pub mod brush;
+pub mod cursor;
+pub mod distribution;
 pub mod facts;
+pub mod figure;
+pub mod fold;
 pub mod metrics;
 pub mod percentiles;
+pub mod plot;
 pub mod provenance;
-pub mod requests;
+pub mod strip;
+pub mod theme;
 pub mod verdict;

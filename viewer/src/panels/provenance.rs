@@ -8,40 +8,40 @@ use fidelio_shared::schema::{Manifest, Writer};
 use leptos::prelude::*;
 use serde_json::{Map, Value};
 
-use crate::open::Opened;
+use crate::panels::fold::Fold;
+use crate::session::Session;
+use crate::state::Panel;
 use crate::words::megabytes;
+use crate::worker::protocol::Opened;
 
 /// Everything folded.
 #[component]
-pub fn Provenance(opened: Arc<Opened>) -> impl IntoView {
-    let comparison = &opened.comparison;
-    let real = comparison.real.first().cloned().unwrap_or_default();
-    let (matched, all) = (
-        comparison
-            .parity
-            .iter()
-            .filter(|row| matches!(row.state, ParityState::Matched | ParityState::Defaulted))
-            .count(),
-        comparison.parity.len(),
-    );
+pub fn Provenance(session: Session, opened: Arc<Opened>) -> impl IntoView {
+    let comparison = StoredValue::new(opened.comparison.clone());
+    let is_matched = |row: &&ParityRow| matches!(row.state, ParityState::Matched | ParityState::Defaulted);
+    let (matched, all) = comparison
+        .with_value(|comparison| (comparison.parity.iter().filter(is_matched).count(), comparison.parity.len()));
+    let params = move || {
+        comparison.with_value(|comparison| {
+            let real = comparison.real.first().map(|run| run.params.clone()).unwrap_or_default();
+            (real, comparison.sim.params.clone())
+        })
+    };
+    let manifest = StoredValue::new(opened.manifest.clone());
     view! {
-        <details class="panel fold" data-testid="provenance">
-            <summary>"Runs and provenance"</summary>
-            <Runs comparison=comparison.clone()/>
-        </details>
-        <details class="panel fold" data-testid="parity">
-            <summary>{format!("Same experiment? {matched} of {all} settings known to match")}</summary>
-            <Parity rows=comparison.parity.clone()/>
-        </details>
-        <details class="panel fold" data-testid="parameters">
-            <summary>"Resolved parameters"</summary>
-            <Parameters real=real.params sim=comparison.sim.params.clone()/>
-        </details>
-        {opened.manifest.clone().map(|manifest| view! {
-            <details class="panel fold" data-testid="files">
-                <summary>{format!("Files in the bundle: {}", manifest.files.len() + 1)}</summary>
-                <Files manifest/>
-            </details>
+        <Fold panel=Panel::Runs title="Runs and provenance" note="who ran what, on what, from which commit">
+            <Runs comparison=comparison.get_value()/>
+        </Fold>
+        <Fold panel=Panel::Parity title="Same experiment?" note=format!("{matched} of {all} settings known to match")>
+            <Parity rows=comparison.with_value(|comparison| comparison.parity.clone())/>
+        </Fold>
+        <Fold panel=Panel::Parameters title="Resolved parameters" note="of both runs, differences first">
+            {let (real, sim) = params(); view! { <Parameters real sim/> }}
+        </Fold>
+        {manifest.get_value().map(|found| view! {
+            <Fold panel=Panel::Files title="Files in the bundle" note=format!("{}", found.files.len() + 1)>
+                {manifest.get_value().map(|manifest| view! { <Files session manifest/> })}
+            </Fold>
         })}
     }
 }
@@ -145,7 +145,7 @@ fn Parameters(real: Map<String, Value>, sim: Map<String, Value>) -> impl IntoVie
 }
 
 #[component]
-fn Files(manifest: Manifest) -> impl IntoView {
+fn Files(session: Session, manifest: Manifest) -> impl IntoView {
     let row = |file: fidelio_shared::schema::ManifestFile| {
         view! {
             <tr><th scope="row"><code>{file.path}</code></th><td class="number">{megabytes(file.bytes)}</td>
@@ -156,6 +156,9 @@ fn Files(manifest: Manifest) -> impl IntoView {
     let made = manifest.created_at.map_or(String::new(), |time| format!(", {time}"));
     view! {
         <p class="small">{format!("{}, by {}{made}, {prompts}", manifest.comparison_id, writer_words(&manifest.writer))}</p>
+        {move || session.sha256.get().map(|sha256| view! {
+            <p class="small">"SHA-256 of the bundle: "<code data-testid="bundle-hash">{sha256}</code></p>
+        })}
         <div class="scroll" role="region" tabindex="0" aria-label="Files">
             <table class="words">
                 <thead><tr><th scope="col">"File"</th><th scope="col" class="number">"Size"</th>

@@ -6,8 +6,8 @@ use fidelio_shared::schema::comparison::{NoticeKind, RunIdentity};
 use fidelio_shared::stats::Verdict;
 use leptos::prelude::*;
 
-use crate::open::Opened;
 use crate::words::{run_line, typeset, verdict_class, verdict_path, with_code};
+use crate::worker::protocol::Opened;
 
 /// A verdict as a mark; the words stand beside it wherever it is used.
 #[component]

@@ -1,46 +1,24 @@
-//! A bundle by its address. Sends no credentials and no referrer; explains what a browser keeps to itself.
+//! Addresses of bundles: which may be asked for, what they are called, and why one did not deliver. A browser keeps most
+//! reasons to itself; what it can be is told with the way out.
 
-use js_sys::Uint8Array;
-use wasm_bindgen::JsCast;
-use wasm_bindgen_futures::JsFuture;
-use web_sys::{ReferrerPolicy, Request, RequestCredentials, RequestInit, RequestMode, Response, Url};
+use web_sys::Url;
 
-use crate::open::{MAX_BYTES, Problem};
+use crate::open::Problem;
 
-/// Reads the file at `address`, relative to this page.
+/// The absolute form of `address`, relative to `page`; nothing is sent yet.
 ///
 /// # Errors
-/// No such address, refused, missing or too large, each with the way out.
-pub async fn bytes(address: &str) -> Result<Vec<u8>, Problem> {
-    let window = web_sys::window().ok_or_else(|| unreachable_problem(address, ""))?;
-    let page = window.location().href().unwrap_or_default();
-    let url = Url::new_with_base(address, &page).map_err(|_| bad_address(address))?;
+/// No address, of a kind that is not allowed, or one that the browser would block.
+pub fn resolve(address: &str, page: &str) -> Result<String, Problem> {
+    let url = Url::new_with_base(address, page).map_err(|_| bad(address))?;
     if !matches!(url.protocol().as_str(), "http:" | "https:" | "blob:") {
-        return Err(bad_address(address));
+        return Err(bad(address));
     }
     url.set_hash("");
-    if is_mixed(&page, &url) {
+    if is_mixed(page, &url) {
         return Err(mixed(&url.href()));
     }
-    let init = RequestInit::new();
-    init.set_mode(RequestMode::Cors);
-    init.set_credentials(RequestCredentials::Omit);
-    init.set_referrer_policy(ReferrerPolicy::NoReferrer);
-    let request = Request::new_with_str_and_init(&url.href(), &init).map_err(|_| bad_address(address))?;
-    let origin = window.location().origin().unwrap_or_default();
-    let failed = |_| unreachable_problem(&url.href(), &origin);
-    let response: Response =
-        JsFuture::from(window.fetch_with_request(&request)).await.map_err(failed)?.unchecked_into();
-    if !response.ok() {
-        return Err(refused(&url.href(), response.status()));
-    }
-    let announced = response.headers().get("content-length").ok().flatten().and_then(|size| size.parse().ok());
-    if let Some(size) = announced.filter(|size| *size > MAX_BYTES) {
-        return Err(Problem::too_large(&url.href(), size));
-    }
-    let body = response.array_buffer().map_err(failed)?;
-    let body = JsFuture::from(body).await.map_err(|_| cut_off(&url.href()))?;
-    Ok(Uint8Array::new(&body).to_vec())
+    Ok(url.href())
 }
 
 /// What to call the bundle of an address: the last part of its path.
@@ -56,7 +34,8 @@ fn is_mixed(page: &str, url: &Url) -> bool {
     page.starts_with("https:") && url.protocol() == "http:" && !is_local
 }
 
-fn bad_address(address: &str) -> Problem {
+/// Not an address, or none that a page may ask for.
+pub fn bad(address: &str) -> Problem {
     Problem::new(
         "This link does not lead to a bundle",
         format!("“{address}” is not an address that a page may open."),
@@ -72,7 +51,8 @@ fn mixed(address: &str) -> Problem {
     )
 }
 
-fn refused(address: &str, status: u16) -> Problem {
+/// The server answered, but not with the file.
+pub fn refused(address: &str, status: u16) -> Problem {
     let (title, hint) = match status {
         404 | 410 => ("There is no bundle at this address", "Check the link; the file may have been moved or deleted."),
         401 | 403 => (
@@ -84,7 +64,8 @@ fn refused(address: &str, status: u16) -> Problem {
     Problem::new(title, format!("{address} answered with status {status}."), hint)
 }
 
-fn cut_off(address: &str) -> Problem {
+/// The body ended early.
+pub fn cut_off(address: &str) -> Problem {
     Problem::new(
         "The download was cut off",
         format!("{address} stopped before its end."),
@@ -93,7 +74,7 @@ fn cut_off(address: &str) -> Problem {
 }
 
 /// A browser does not tell a page why; what it can be depends on whose server it is.
-fn unreachable_problem(address: &str, origin: &str) -> Problem {
+pub fn out_of_reach(address: &str, origin: &str) -> Problem {
     if !origin.is_empty() && address.starts_with(origin) {
         return Problem::new(
             "The server did not answer",

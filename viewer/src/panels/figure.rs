@@ -1,0 +1,127 @@
+//! A figure: one drawing of `shared::charts` on a canvas, sharp at any pixel ratio and in the page's colours, and above
+//! it whatever moves (cursors, brushes), which need not draw it again.
+
+use fidelio_shared::charts::{Axis, FONT_FAMILY, Fractions, Lettering, Look, Theme};
+use leptos::html::Canvas;
+use leptos::prelude::*;
+use plotters::coord::Shift;
+use plotters::prelude::{DrawingArea, IntoDrawingArea};
+use plotters_canvas::CanvasBackend;
+use wasm_bindgen::JsCast;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{HtmlCanvasElement, ResizeObserver};
+
+use crate::app::View;
+
+/// What is drawn on.
+pub type Area = DrawingArea<CanvasBackend, Shift>;
+
+/// A canvas ready to be drawn on.
+pub struct Sheet {
+    /// All of it.
+    pub area: Area,
+    theme: Theme,
+    scale: f64,
+}
+
+impl Sheet {
+    /// How to draw on it.
+    pub fn look(&self, axis: Axis, fractions: Fractions) -> Look {
+        Look { theme: self.theme, axis, fractions, scale: self.scale, text: Lettering::CANVAS }
+    }
+
+    /// How to draw what has no axis to choose.
+    pub fn plain(&self) -> Look {
+        self.look(Axis::Linear, Fractions::Even)
+    }
+}
+
+/// A figure. `paint` draws it, again whenever a signal that it reads changes; `size` tells its width and height in
+/// the page's pixels, for what lies above it; `label` is its text summary.
+#[component]
+pub fn Figure<E: std::fmt::Display>(
+    /// Test id, and class of its height.
+    name: &'static str,
+    /// What it shows, in words.
+    #[prop(into)]
+    label: Signal<String>,
+    /// Told when the figure's size changes.
+    size: RwSignal<(f64, f64)>,
+    /// Draws it.
+    paint: impl Fn(&Sheet) -> Result<(), E> + 'static,
+    /// What lies above it.
+    #[prop(optional)]
+    children: Option<Children>,
+) -> impl IntoView {
+    let view = expect_context::<View>();
+    let canvas = NodeRef::<Canvas>::new();
+    observe(canvas, size);
+    let fonts = fonts_loaded();
+    Effect::new(move |_| {
+        fonts.track();
+        let (theme, size) = (view.theme.get(), size.get());
+        if let Some(sheet) = canvas.get().and_then(|canvas| sheet(&canvas, size, theme))
+            && let Err(error) = paint(&sheet)
+        {
+            leptos::logging::error!("the figure could not be drawn: {error}");
+        }
+    });
+    view! {
+        <figure class=format!("figure {name}")>
+            <canvas node_ref=canvas role="img" data-testid=name aria-label=move || label.get()></canvas>
+            {children.map(|children| children())}
+        </figure>
+    }
+}
+
+fn sheet(canvas: &HtmlCanvasElement, (width, height): (f64, f64), theme: Theme) -> Option<Sheet> {
+    if width < 1.0 || height < 1.0 {
+        return None;
+    }
+    // plotters rounds to whole pixels: with at least two to each of the page's, curves stay smooth.
+    let scale = window().device_pixel_ratio().max(2.0);
+    canvas.set_width((width * scale).round() as u32);
+    canvas.set_height((height * scale).round() as u32);
+    let backend = CanvasBackend::with_canvas_object(canvas.clone())?;
+    Some(Sheet { area: backend.into_drawing_area(), theme, scale })
+}
+
+/// Keeps `size` at the canvas's size.
+fn observe(canvas: NodeRef<Canvas>, size: RwSignal<(f64, f64)>) {
+    let observer = StoredValue::new_local(None::<(ResizeObserver, Closure<dyn FnMut()>)>);
+    Effect::new(move |_| {
+        let Some(canvas) = canvas.get() else { return };
+        let measured = canvas.clone();
+        let measure = move || {
+            let shown = measured.get_bounding_client_rect();
+            if size.try_get_untracked().is_some_and(|known| known != (shown.width(), shown.height())) {
+                let _ = size.try_set((shown.width(), shown.height()));
+            }
+        };
+        measure();
+        let on_resize = Closure::<dyn FnMut()>::new(measure);
+        if let Ok(resize) = ResizeObserver::new(on_resize.as_ref().unchecked_ref()) {
+            resize.observe(&canvas);
+            observer.set_value(Some((resize, on_resize)));
+        }
+    });
+    on_cleanup(move || {
+        observer.with_value(|observer| {
+            if let Some((resize, _)) = observer {
+                resize.disconnect();
+            }
+        });
+    });
+}
+
+/// Changes when the figures' font has come: a canvas does not draw itself again.
+fn fonts_loaded() -> RwSignal<bool> {
+    let loaded = RwSignal::new(false);
+    leptos::task::spawn_local(async move {
+        let font = document().fonts().load(&format!("12px {FONT_FAMILY}"));
+        let _ = JsFuture::from(font).await;
+        let _ = loaded.try_set(true);
+    });
+    loaded
+}
