@@ -192,7 +192,7 @@ pub fn App() -> impl IntoView {
     view! {
         <a class="skip" href="#main" on:click=skip>"Skip to the content"</a>
         <TopBar/>
-        <main id="main" tabindex="-1">{move || screen(view)}</main>
+        <main id="main" tabindex="-1"><Screen/></main>
         <p class="sr-only" role="status" aria-live="polite">{move || announcement(view)}</p>
         <p class="sr-only" role="status" aria-live="polite" data-testid="said">{move || view.said.get()}</p>
         <div class="drop-overlay" class:visible=move || dragging.get() aria-hidden="true">
@@ -201,19 +201,19 @@ pub fn App() -> impl IntoView {
     }
 }
 
-/// What the page shows, by the bundle in focus.
-fn screen(view: View) -> AnyView {
-    let Some(session) = view.focused() else { return view! { <Empty/> }.into_any() };
-    let stage = Memo::new(move |_| session.stage.with(std::mem::discriminant));
-    (move || {
-        stage.track();
-        match session.stage.get_untracked() {
+/// What the page shows, by the bundle in focus: made anew for another bundle and another stage of it, not for progress.
+#[component]
+fn Screen() -> impl IntoView {
+    let view = expect_context::<View>();
+    let shown = Memo::new(move |_| view.focused().map(|session| (session, session.stage.with(std::mem::discriminant))));
+    move || match shown.get() {
+        None => view! { <Empty/> }.into_any(),
+        Some((session, _)) => match session.stage.get_untracked() {
             Stage::Opening(_) => view! { <Loading session/> }.into_any(),
             Stage::Failed(problem) => view! { <Failed session problem/> }.into_any(),
             Stage::Open(opened) => view! { <Report session opened/> }.into_any(),
-        }
-    })
-    .into_any()
+        },
+    }
 }
 
 /// The link would change the fragment, which is ours.
