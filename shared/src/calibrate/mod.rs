@@ -22,6 +22,9 @@ mod terms;
 mod tests;
 mod track;
 
+pub(crate) use steps::{RecordedStep, recorded};
+pub(crate) use track::served;
+
 pub use calibration::{Calibration, Evidence, FittedRun, FittedTerm, Residuals, stamps_sha256};
 pub use model::{CalibratedModel, NoBase};
 pub use select::{LEAST_GAIN, LeftOut, NUM_BLOCKS};

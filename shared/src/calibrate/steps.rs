@@ -16,6 +16,8 @@ pub struct RecordedStep {
     pub features: StepFeatures,
     /// From its start to its tokens.
     pub time: Nanos,
+    /// Of that, the host's.
+    pub host: Nanos,
     /// When it began.
     pub start: Nanos,
 }
@@ -62,7 +64,7 @@ pub fn recorded(
         replica.end_step(&batch, row.end, &[], &mut outcome);
         let base_device_ns = base.stage_time(&shape, 0).device.to_nanos_f64();
         let features = StepFeatures { shape, base_device_ns, num_arrived, is_first: found.is_empty() };
-        found.push(RecordedStep { features, time: row.end - row.start, start: row.start });
+        found.push(RecordedStep { features, time: row.end - row.start, host: row.host, start: row.start });
     }
     Ok(found)
 }

@@ -82,7 +82,7 @@ impl<'a> Track<'a> {
 }
 
 /// The workload as it was served: outputs as long as they became.
-fn served(run: &Run) -> Workload {
+pub(crate) fn served(run: &Run) -> Workload {
     let mut before = Nanos::ZERO;
     let rows = run.requests.iter().map(|row| WorkloadRow {
         num_prefill_tokens: row.num_prefill_tokens,

@@ -230,20 +230,24 @@ pub fn summary(sample: &Sorted) -> Summary {
     }
 }
 
-/// Even fractions, and beyond the last of them four points to a halving of what is left: a tail is looked at on an axis
-/// of 1 / (1 - p).
+/// Quantiles of both sides on one grid.
 pub fn curve(real: &Sorted, sim: &Sorted) -> Curve {
-    let num_values = real.values().len().max(sim.values().len());
+    let grid = curve_grid(real.values().len().max(sim.values().len()));
+    Curve {
+        fractions: grid.iter().map(|(index, all)| *index as f64 / *all as f64).collect(),
+        real_ns: grid.iter().map(|(index, all)| real.quantile_at(*index, *all)).collect(),
+        sim_ns: grid.iter().map(|(index, all)| sim.quantile_at(*index, *all)).collect(),
+    }
+}
+
+/// Even fractions, and beyond the last of them four points to a halving of what is left: a tail is looked at on an axis
+/// of 1 / (1 - p). As (numerator, denominator).
+pub fn curve_grid(num_values: usize) -> Vec<(u64, u64)> {
     let last = num_values.clamp(2, MAX_CURVE_POINTS) as u64 - 1;
     let tail = (1..)
         .map(|step: u32| libm::round(last as f64 * libm::exp2(f64::from(step) / 4.0)) as u64)
         .take_while(|inverse| *inverse < num_values as u64)
         .map(|inverse| (inverse - 1, inverse));
     let tail = tail.filter(|(below, all)| below * last > (last - 1) * all);
-    let grid: Vec<(u64, u64)> = (0..last).map(|index| (index, last)).chain(tail).chain([(1, 1)]).collect();
-    Curve {
-        fractions: grid.iter().map(|(index, all)| *index as f64 / *all as f64).collect(),
-        real_ns: grid.iter().map(|(index, all)| real.quantile_at(*index, *all)).collect(),
-        sim_ns: grid.iter().map(|(index, all)| sim.quantile_at(*index, *all)).collect(),
-    }
+    (0..last).map(|index| (index, last)).chain(tail).chain([(1, 1)]).collect()
 }

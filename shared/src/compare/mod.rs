@@ -23,9 +23,10 @@ use std::fmt;
 
 pub(crate) use attribution::attribute;
 pub use metric::summary;
-pub(crate) use metric::{compare_metric, curve, relative};
+pub(crate) use metric::{compare_metric, curve, curve_grid, relative};
 pub(crate) use noise::Repeats;
 pub(crate) use pairs::{Line, Pairs, line};
+pub(crate) use parity::said_setting;
 
 use crate::report::identity;
 use crate::schema::comparison::{

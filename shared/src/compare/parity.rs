@@ -77,6 +77,12 @@ pub fn repeats(first: &Run, repeats: &[Run]) -> Option<String> {
     })
 }
 
+/// What a run's metadata says of one of [`SETTINGS`], by any of its names.
+pub fn said_setting(meta: &RunMeta, setting: &str) -> Option<String> {
+    let aliases = SETTINGS.iter().find(|(name, _)| *name == setting).map_or(&[][..], |(_, aliases)| aliases);
+    said(meta, setting, aliases).map(|(Said::Told(text) | Said::Defaulted(text))| text)
+}
+
 /// What a run has for a setting.
 enum Said {
     /// Its metadata says it.

@@ -1,13 +1,11 @@
 //! Runs to hold comparisons against: the simulator on small workloads, with step times that a test can plan.
 
-use std::convert::Infallible;
-
 use crate::latency::{BatchShape, LatencyModel, StepTime};
 use crate::metrics::Timeline;
 use crate::random::Stream;
-use crate::schema::{RequestRow, Run, RunMeta, StepRow, TokenTimes, Workload, WorkloadRow};
-use crate::serving::{ClusterConfig, SchedulerConfig, TokenEvent};
-use crate::simulate::{Recorder, Simulation};
+use crate::schema::{Run, Workload, WorkloadRow};
+use crate::serving::{ClusterConfig, SchedulerConfig};
+use crate::simulate::{RunRows, Simulation};
 use crate::time::Nanos;
 
 pub const MS: u64 = 1_000_000;
@@ -32,32 +30,6 @@ impl LatencyModel for Times {
             tokens => self.prefill + tokens * self.prompt_token,
         };
         StepTime { host: Nanos(self.host).into(), device: Nanos(self.device + by_kind).into(), is_covered: true }
-    }
-}
-
-#[derive(Default)]
-struct Log {
-    tokens: Vec<Vec<Nanos>>,
-    rows: Vec<RequestRow>,
-    steps: Vec<StepRow>,
-}
-
-impl Recorder for Log {
-    type Error = Infallible;
-
-    fn token(&mut self, event: TokenEvent, _: Option<u32>) -> Result<(), Infallible> {
-        self.tokens[event.request_id as usize].push(event.time);
-        Ok(())
-    }
-
-    fn finished(&mut self, row: RequestRow) -> Result<(), Infallible> {
-        self.rows.push(row);
-        Ok(())
-    }
-
-    fn step(&mut self, row: StepRow) -> Result<(), Infallible> {
-        self.steps.push(row);
-        Ok(())
     }
 }
 
@@ -104,14 +76,13 @@ pub fn scheduler(num_blocks: u32) -> SchedulerConfig {
 }
 
 /// Simulates `workload` on `num_replicas` engines.
-pub fn run(workload: &Workload, scheduler: &SchedulerConfig, num_replicas: u32, times: &Times) -> Run {
-    let mut log = Log { tokens: vec![Vec::new(); workload.rows.len()], ..Log::default() };
+pub fn run(workload: &Workload, scheduler: &SchedulerConfig, num_replicas: u32, times: &impl LatencyModel) -> Run {
+    let mut rows = RunRows::default();
     let cluster = ClusterConfig { num_replicas, ..ClusterConfig::default() };
     let simulation = Simulation { scheduler, cluster: &cluster, seed: 0, model: times };
-    simulation.run(workload, &mut log).expect("every request is served");
-    log.rows.sort_by_key(|row| row.request_id);
-    let tokens = TokenTimes::from_lists(&log.tokens);
-    Run::assemble("run", RunMeta::default(), log.rows, Some(tokens), Some(log.steps)).expect("a consistent run")
+    simulation.run(workload, &mut rows).expect("every request is served");
+    let Run { name, meta, requests, tokens, steps } = rows.into_run("run");
+    Run::assemble(&name, meta, requests, tokens, steps).expect("a consistent run")
 }
 
 /// The compared requests of two runs whose outputs are equally long.

@@ -9,12 +9,17 @@ mod filter;
 mod overview;
 pub mod questions;
 mod scatter;
+mod settings;
 mod sides;
+mod step_fit;
 mod steps;
 mod table;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod what_if;
+#[cfg(test)]
+mod what_if_tests;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +28,7 @@ use crate::explore::answers::{Reduced, RunStrip};
 use crate::explore::columns::Columns;
 use crate::explore::questions::Selection;
 use crate::explore::table::TableOrder;
+use crate::explore::what_if::Basis;
 use crate::metrics::Metric;
 use crate::schema::attribution::Attribution;
 use crate::schema::comparison::{CompareOptions, MetricComparison};
@@ -40,6 +46,7 @@ pub struct Explorer {
     pairs: Vec<u32>,
     columns: BTreeMap<Metric, Option<Columns>>,
     table: Option<TableOrder>,
+    basis: Option<Result<Basis, String>>,
 }
 
 impl Explorer {
@@ -63,7 +70,7 @@ impl Explorer {
         let mut pairs: Vec<u32> = (0..first.requests.len() as u32).filter(is_pair).collect();
         pairs.sort_by_key(|index| (first.requests[*index as usize].arrival, *index));
         let options = options.clone();
-        Ok(Explorer { pairs, real, sim, workload, options, columns: BTreeMap::new(), table: None })
+        Ok(Explorer { pairs, real, sim, workload, options, columns: BTreeMap::new(), table: None, basis: None })
     }
 
     /// One metric over a part of the requests, without intervals: at once. `None` where a side has no value of it.

@@ -48,10 +48,20 @@ impl StepModel {
     /// Fits the model to the rows that are not held out, minimising squared *relative* errors;
     /// `include_host = false` predicts the device alone, as simulators without host overhead do.
     pub fn fit(profile: &StepProfile, include_host: bool) -> Self {
+        StepModel::fit_to_knots(profile, include_host, usize::MAX)
+    }
+
+    /// The same with at most `most_knots` knots (at least two), evenly among the token counts measured: for rows that
+    /// were not chosen, as a run's own steps.
+    pub fn fit_to_knots(profile: &StepProfile, include_host: bool, most_knots: usize) -> Self {
         let rows: Vec<&StepProfileRow> = profile.rows.iter().filter(|row| !row.is_held_out).collect();
         let mut knots: Vec<u64> = rows.iter().map(|row| row.shape.num_tokens()).collect();
         knots.sort_unstable();
         knots.dedup();
+        if knots.len() > most_knots.max(2) {
+            let last = most_knots.max(2) - 1;
+            knots = (0..=last).map(|index| knots[index * (knots.len() - 1) / last]).collect();
+        }
         let design: Vec<Vec<f64>> = rows.iter().map(|row| device_terms(&row.shape, &knots)).collect();
         let device = relative_fit(&design, &rows.iter().map(|row| row.device).collect::<Vec<_>>());
         let design: Vec<Vec<f64>> = rows.iter().map(|row| host_terms(&row.shape).to_vec()).collect();

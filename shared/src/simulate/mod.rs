@@ -12,6 +12,6 @@ mod vidur_record;
 
 pub use native::{Simulation, simulate};
 pub use record::{Recorder, SimulationCounts, SimulationError, step_row};
-pub use rows::{RequestRows, StepRows};
+pub use rows::{RequestRows, RunRows, StepRows};
 pub use vidur_metrics::{VIDUR_COLUMNS, vidur_metrics};
 pub use vidur_record::VidurRecorder;

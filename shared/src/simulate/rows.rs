@@ -1,10 +1,11 @@
-//! Recorders that keep a run in memory without its tokens: for searches, scores and fits.
+//! Recorders that keep a run in memory, or the part of it that is looked at: for searches, scores and fits.
 
 use std::convert::Infallible;
 
-use crate::schema::{RequestRow, Run, StepRow};
+use crate::schema::{RequestRow, Run, StepRow, TokenTimes};
 use crate::serving::TokenEvent;
 use crate::simulate::Recorder;
+use crate::time::Nanos;
 
 /// Requests as they finished.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +38,43 @@ impl Recorder for RequestRows {
 
     fn step(&mut self, _: StepRow) -> Result<(), Infallible> {
         Ok(())
+    }
+}
+
+/// Requests, tokens and steps: a whole run.
+#[derive(Clone, Debug, Default)]
+pub struct RunRows {
+    rows: StepRows,
+    tokens: Vec<Vec<Nanos>>,
+}
+
+impl RunRows {
+    /// The run, its requests by id, its steps as they ended; without metadata.
+    pub fn into_run(mut self, name: &str) -> Run {
+        let run = self.rows.into_run(name);
+        self.tokens.resize_with(run.requests.len(), Vec::new);
+        Run { tokens: Some(TokenTimes::from_lists(&self.tokens)), ..run }
+    }
+}
+
+impl Recorder for RunRows {
+    type Error = Infallible;
+
+    fn token(&mut self, event: TokenEvent, _: Option<u32>) -> Result<(), Infallible> {
+        let id = event.request_id as usize;
+        if self.tokens.len() <= id {
+            self.tokens.resize_with(id + 1, Vec::new);
+        }
+        self.tokens[id].push(event.time);
+        Ok(())
+    }
+
+    fn finished(&mut self, row: RequestRow) -> Result<(), Infallible> {
+        self.rows.finished(row)
+    }
+
+    fn step(&mut self, row: StepRow) -> Result<(), Infallible> {
+        self.rows.step(row)
     }
 }
 
