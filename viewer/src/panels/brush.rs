@@ -1,16 +1,15 @@
 //! A brush above a figure: drag to take a part of an axis, move its ends by mouse, finger or arrow keys.
 
+use fidelio_shared::charts::StripLayout;
 use leptos::html::Div;
 use leptos::prelude::*;
 use web_sys::{KeyboardEvent, PointerEvent};
 
-/// Where values lie on the figure below, in its pixels.
+/// Where values lie on the figure below, and which there are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Track {
-    /// Pixel column of the first value.
-    pub left: f64,
-    /// Pixel column of the last value.
-    pub right: f64,
+    /// Values to pixels and back.
+    pub layout: StripLayout,
     /// The first value.
     pub from: f64,
     /// The last value.
@@ -19,13 +18,17 @@ pub struct Track {
 
 impl Track {
     fn pixel(&self, value: f64) -> f64 {
-        let share = if self.to > self.from { (value - self.from) / (self.to - self.from) } else { 0.0 };
-        self.left + share.clamp(0.0, 1.0) * (self.right - self.left)
+        self.layout.column(value.clamp(self.from, self.to))
     }
 
     fn value(&self, pixel: f64) -> f64 {
-        let share = if self.right > self.left { (pixel - self.left) / (self.right - self.left) } else { 0.0 };
-        self.from + share.clamp(0.0, 1.0) * (self.to - self.from)
+        self.layout.value(pixel).clamp(self.from, self.to)
+    }
+
+    /// The value a share of the axis away: equal keys are equal ways on the screen, whatever the axis.
+    fn moved(&self, value: f64, share: f64) -> f64 {
+        let length = self.pixel(self.to) - self.pixel(self.from);
+        self.value(self.pixel(value) + share * length)
     }
 }
 
@@ -141,13 +144,12 @@ fn Handle(
     let key = if end == End::From { "from" } else { "to" };
     let on_key = move |event: KeyboardEvent| {
         let Some((track, (from, to))) = ends.get_untracked() else { return };
-        let span = track.to - track.from;
         let here = if end == End::From { from } else { to };
         let there = match event.key().as_str() {
-            "ArrowLeft" | "ArrowDown" => here - span / 100.0,
-            "ArrowRight" | "ArrowUp" => here + span / 100.0,
-            "PageDown" => here - span / 10.0,
-            "PageUp" => here + span / 10.0,
+            "ArrowLeft" | "ArrowDown" => track.moved(here, -0.01),
+            "ArrowRight" | "ArrowUp" => track.moved(here, 0.01),
+            "PageDown" => track.moved(here, -0.1),
+            "PageUp" => track.moved(here, 0.1),
             "Home" => track.from,
             "End" => track.to,
             "Escape" | "Delete" => {
@@ -158,7 +160,6 @@ fn Handle(
             _ => return,
         };
         event.prevent_default();
-        let there = there.clamp(track.from, track.to);
         let (from, to) = if end == End::From { (there.min(to), to) } else { (from, there.max(from)) };
         on_change((from > track.from || to < track.to).then_some((from, to)));
     };
@@ -183,16 +184,25 @@ fn Handle(
 
 #[cfg(test)]
 mod tests {
+    use fidelio_shared::charts::{Counted, StripLayout};
+    use fidelio_shared::explore::answers::Histogram;
+
     use super::Track;
+
+    fn track(edges: Vec<f64>, of: Counted) -> Track {
+        let (from, to) = (edges[0], edges[edges.len() - 1]);
+        let histogram = Histogram { counts: vec![1; edges.len() - 1], edges };
+        Track { layout: StripLayout::of_histogram(&histogram, of, 700.0, 96.0), from, to }
+    }
 
     #[test]
     fn a_track_goes_both_ways_and_stops_at_its_ends() {
-        let track = Track { left: 50.0, right: 650.0, from: 0.0, to: 12e9 };
-        for value in [0.0, 3e9, 12e9] {
-            assert!((track.value(track.pixel(value)) - value).abs() < 1.0);
+        for track in [track(vec![0.0, 3e9, 12e9], Counted::Arrivals), track(vec![1.0, 4096.0], Counted::PromptTokens)] {
+            for value in [track.from, (track.from + track.to) / 2.0, track.to] {
+                assert!((track.value(track.pixel(value)) - value).abs() < 1e-6 * track.to);
+            }
+            assert_eq!((track.value(-9.0), track.value(1e4)), (track.from, track.to));
+            assert!(track.moved(track.from, 0.1) > track.from && track.moved(track.to, 0.1) == track.to);
         }
-        assert_eq!((track.value(0.0), track.value(1e4)), (0.0, 12e9));
-        let point = Track { to: 0.0, ..track };
-        assert!(point.pixel(5.0).is_finite() && point.value(60.0).is_finite());
     }
 }

@@ -98,7 +98,9 @@ impl Desk {
             Ask::Steps(window, bins) => Answer::Steps(explorer.steps(window, bins)),
             Ask::Runs(metric) => Answer::Runs(explorer.strip(metric, &self.options.percentiles)),
             Ask::Attribution(selection) => Answer::Attribution(explorer.attribution(&selection)),
-            Ask::Open { .. } | Ask::Rows | Ask::WhatIfBasis | Ask::WhatIf(_) => return None,
+            Ask::WhatIfBasis => Answer::WhatIfBasis(explorer.what_if_basis()),
+            Ask::WhatIf(settings) => Answer::WhatIf(explorer.what_if(&settings)),
+            Ask::Open { .. } | Ask::Rows => return None,
         })
     }
 }
