@@ -75,8 +75,11 @@ pub enum Counted {
     PromptTokens,
 }
 
+/// A line of the load strip: its name, and its values of a run.
+type LoadLine = (&'static str, fn(&SideCurves) -> &[f64]);
+
 /// What the load strip shows of a run: those in the system, or running and waiting where both runs tell them.
-fn load_lines(curves: &Curves) -> Vec<(&'static str, fn(&SideCurves) -> &[f64])> {
+fn load_lines(curves: &Curves) -> Vec<LoadLine> {
     let is_split = !curves.real.num_running.is_empty() && !curves.sim.num_running.is_empty();
     match is_split {
         true => vec![("running", |side| &side.num_running), ("waiting", |side| &side.num_waiting)],
