@@ -102,13 +102,7 @@ impl<R: Read + Seek> BundleReader<R> {
         if self.manifest.is_some() {
             let bytes = read_document(&mut self.folder(COMPARISON), "comparison.json")?
                 .ok_or_else(|| DataError::new(&file, "is missing from the bundle"))?;
-            let version: serde_json::Value = read_json(&file, &bytes)?;
-            check_version(&file, version.get("schema_version").and_then(serde_json::Value::as_str))?;
-            let comparison: Comparison = read_json(&file, &bytes)?;
-            if comparison.options.percentiles.iter().any(|percentile| percentile.fraction() > 1.0) {
-                return Err(DataError::new(&file, "asks for a percentile above 100").in_column("options.percentiles"));
-            }
-            return Ok(comparison);
+            return Comparison::read(&file, &bytes);
         }
         self.recompute(&hand_made_options())
     }

@@ -11,11 +11,11 @@ use serde_json::{Map, Value};
 
 use crate::compare::ServiceComparison;
 use crate::metrics::{Definition, Metric, Slo};
-use crate::schema::Writer;
 use crate::schema::attribution::Attribution;
 use crate::schema::certificate::LoadCertificate;
 use crate::schema::curves::Curves;
 use crate::schema::windows::Windows;
+use crate::schema::{DataError, Writer, check_version, read_json};
 use crate::stats::{BootstrapOptions, Percentile, Verdict};
 
 /// The whole document.
@@ -66,6 +66,29 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// Reads a `comparison.json`, of which errors call the file `file`.
+    ///
+    /// # Errors
+    /// A schema this program does not know, not JSON, or not a comparison.
+    pub fn read(file: &str, bytes: &[u8]) -> Result<Self, DataError> {
+        #[derive(Deserialize)]
+        struct Version {
+            schema_version: Option<String>,
+        }
+        let version: Version = read_json(file, bytes)?;
+        check_version(file, version.schema_version.as_deref())?;
+        let comparison: Comparison = read_json(file, bytes)?;
+        if comparison.options.percentiles.iter().any(|percentile| percentile.fraction() > 1.0) {
+            return Err(DataError::new(file, "asks for a percentile above 100").in_column("options.percentiles"));
+        }
+        Ok(comparison)
+    }
+
+    /// As one line of JSON, to be carried from a worker to its page.
+    pub fn to_line(&self) -> String {
+        serde_json::to_string(self).expect("a comparison has string keys and finite numbers")
+    }
+
     /// The entry of one metric.
     pub fn metric(&self, metric: Metric) -> Option<&MetricComparison> {
         self.metrics.iter().find(|entry| entry.metric == metric)

@@ -30,11 +30,11 @@ struct Inner {
 }
 
 impl Client {
-    /// Starts a worker; `on_tell` hears everything that is not an answer.
+    /// Starts a worker; `on_tell` hears everything that is not an answer, and the text that came beside it.
     ///
     /// # Errors
     /// When the browser starts none.
-    pub fn start(on_tell: impl Fn(Tell) + 'static) -> Result<Client, JsValue> {
+    pub fn start(on_tell: impl Fn(Tell, Option<String>) + 'static) -> Result<Client, JsValue> {
         let starter = Reflect::get(&js_sys::global(), &"fidelio".into())?;
         let start: Function = Reflect::get(&starter, &"startWorker".into())?.dyn_into()?;
         let worker: Worker = start.call0(&starter)?.dyn_into()?;
@@ -51,7 +51,7 @@ impl Client {
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         // A worker whose script cannot be loaded says so here only.
         let on_error = Closure::<dyn FnMut()>::new(move || {
-            on_tell(Tell::Crashed("the worker could not be started".to_owned()));
+            on_tell(Tell::Crashed("the worker could not be started".to_owned()), None);
         });
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         Ok(Client { worker, inner, _on_message: on_message, _on_error: on_error })
@@ -94,10 +94,13 @@ impl Drop for Client {
 }
 
 impl Inner {
-    fn hear(&self, event: &MessageEvent, worker: &Worker, on_tell: &dyn Fn(Tell)) {
-        let Some((number, tell)) =
-            event.data().as_string().and_then(|text| serde_json::from_str::<(u32, Tell)>(&text).ok())
-        else {
+    fn hear(&self, event: &MessageEvent, worker: &Worker, on_tell: &dyn Fn(Tell, Option<String>)) {
+        let data = event.data();
+        let (text, beside) = match data.dyn_ref::<Array>() {
+            Some(parts) => (parts.get(0).as_string(), parts.get(1).as_string()),
+            None => (data.as_string(), None),
+        };
+        let Some((number, tell)) = text.and_then(|text| serde_json::from_str::<(u32, Tell)>(&text).ok()) else {
             return;
         };
         match tell {
@@ -112,7 +115,7 @@ impl Inner {
                     on_answer(*answer);
                 }
             }
-            other => on_tell(other),
+            other => on_tell(other, beside),
         }
     }
 }

@@ -5,6 +5,7 @@ mod client;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fidelio_shared::explore::answers::Overview;
 use fidelio_shared::schema::comparison::Comparison;
@@ -106,7 +107,7 @@ impl Session {
     }
 
     fn start(self, ask: &Ask, file: Option<&Blob>) {
-        match Client::start(move |tell| self.hear(tell)) {
+        match Client::start(move |tell, beside| self.hear(tell, beside)) {
             Ok(client) => {
                 client.tell(ask, file);
                 self.client.set_value(Some(Rc::new(client)));
@@ -115,7 +116,7 @@ impl Session {
         }
     }
 
-    fn hear(self, tell: Tell) {
+    fn hear(self, tell: Tell, beside: Option<String>) {
         match tell {
             Tell::Progress(progress) => {
                 if matches!(self.stage.get_untracked(), Stage::Opening(_)) {
@@ -124,9 +125,16 @@ impl Session {
                     self.rows.set(Rows::Reading(Some(progress)));
                 }
             }
-            Tell::Opened(opened) => {
-                self.stage.set(Stage::Open(Arc::from(opened)));
+            Tell::Opened(envelope) => {
                 self.say(&Ask::Rows);
+                match Comparison::read("comparison/comparison.json", beside.unwrap_or_default().as_bytes()) {
+                    // Parsed in this task, shown in the next: each is short.
+                    Ok(comparison) => {
+                        let opened = Arc::new(Opened::new(envelope, comparison));
+                        set_timeout(move || drop(self.stage.try_set(Stage::Open(opened))), Duration::ZERO);
+                    }
+                    Err(error) => self.end(Problem::broken(&self.name(), &error)),
+                }
             }
             Tell::Failed(problem) => self.end(problem),
             Tell::Rows(overview) => self.rows.set(Rows::Ready(Arc::from(overview))),

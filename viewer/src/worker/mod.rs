@@ -14,7 +14,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, DedicatedWorkerGlobalScope, MessageEvent};
 
 use desk::Desk;
-use protocol::{Ask, Tell};
+use protocol::{Ask, Envelope, Opened, Tell};
 
 /// This program runs as a worker, not as the page.
 pub fn is_here() -> bool {
@@ -36,7 +36,13 @@ pub fn listen() {
                         (None, None) => return,
                     };
                     let opened = file.and_then(|file| desk.borrow_mut().open(&name, file));
-                    post(number, &opened.map_or_else(Tell::Failed, |opened| Tell::Opened(Box::new(opened))));
+                    match opened {
+                        Ok(Opened { name, comparison, manifest, num_bytes }) => {
+                            let envelope = Envelope { name, manifest, num_bytes };
+                            post_with(number, &Tell::Opened(envelope), &comparison.to_line());
+                        }
+                        Err(problem) => post(number, &Tell::Failed(problem)),
+                    }
                 });
             }
             Ask::Rows => {
@@ -77,6 +83,13 @@ fn read(data: &JsValue) -> Option<(u32, Ask, Option<Blob>)> {
 fn post(number: u32, tell: &Tell) {
     if let Ok(text) = serde_json::to_string(&(number, tell)) {
         let _ = scope().post_message(&text.into());
+    }
+}
+
+/// The same with a text beside it, which the page parses when it has time.
+fn post_with(number: u32, tell: &Tell, beside: &str) {
+    if let Ok(text) = serde_json::to_string(&(number, tell)) {
+        let _ = scope().post_message(&Array::of2(&text.into(), &beside.into()));
     }
 }
 

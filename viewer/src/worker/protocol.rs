@@ -56,8 +56,8 @@ pub enum Tell {
     Crashed(String),
     /// How far it is.
     Progress(Progress),
-    /// The bundle is open: what is shown first.
-    Opened(Box<Opened>),
+    /// The bundle is open; the comparison comes beside, as its own text.
+    Opened(Envelope),
     /// It did not open.
     Failed(Problem),
     /// The raw rows are read.
@@ -95,8 +95,19 @@ pub enum Answer {
     WhatIf(Result<WhatIfAnswer, String>),
 }
 
-/// An open bundle, without its rows.
+/// What comes with the comparison of an open bundle.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// File name, as picked or as in the address.
+    pub name: String,
+    /// `None` for a zip made by hand.
+    pub manifest: Option<Manifest>,
+    /// Size of the file; `None` for a comparison that came inside a link.
+    pub num_bytes: Option<u64>,
+}
+
+/// An open bundle, without its rows.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Opened {
     /// File name, as picked or as in the address.
     pub name: String,
@@ -106,6 +117,14 @@ pub struct Opened {
     pub manifest: Option<Manifest>,
     /// Size of the file; `None` for a comparison that came inside a link.
     pub num_bytes: Option<u64>,
+}
+
+impl Opened {
+    /// Both parts of what a worker tells.
+    pub fn new(envelope: Envelope, comparison: Comparison) -> Self {
+        let Envelope { name, manifest, num_bytes } = envelope;
+        Opened { name, comparison, manifest, num_bytes }
+    }
 }
 
 /// How far a long piece of work is.
