@@ -5,6 +5,7 @@
 
 pub mod answers;
 mod columns;
+pub mod data_link;
 mod filter;
 mod overview;
 pub mod questions;

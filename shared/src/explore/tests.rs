@@ -14,7 +14,7 @@ const SIM: Times = Times { host: MS / 2, device: 8 * MS, prefill: 3 * MS, prompt
 const ALL: Selection = Selection { arrivals: None, prompt_tokens: None };
 
 /// The published pair, from its files.
-fn published() -> (Run, Run) {
+pub fn published() -> (Run, Run) {
     let run = |requests: &[u8], tokens: &[u8]| {
         let requests = read_requests("request_metrics.csv", requests).expect("rows");
         let tokens = read_tokens("token_metrics.csv", tokens, requests.len()).expect("rows");
@@ -33,12 +33,17 @@ fn published() -> (Run, Run) {
 }
 
 /// Two runs of one random workload, with preemptions.
-fn trial(count: usize) -> (Run, Run) {
+pub fn trial(count: usize) -> (Run, Run) {
     let asked = random_workload(11, count, 60.0);
     (run(&asked, &scheduler(40), 1, &REAL), run(&asked, &scheduler(40), 1, &SIM))
 }
 
-fn options() -> CompareOptions {
+/// The first of [`trial`] of 200, as it went another time.
+pub fn repeat() -> Run {
+    run(&random_workload(11, 200, 60.0), &scheduler(44), 1, &REAL)
+}
+
+pub fn options() -> CompareOptions {
     CompareOptions { allow_mismatch: true, ..CompareOptions::default() }
 }
 
@@ -127,7 +132,7 @@ fn part(run: &Run, ids: &[usize]) -> Run {
 #[test]
 fn a_part_reduced_is_the_comparison_of_that_part() {
     let (real, sim) = trial(200);
-    let repeat = run(&random_workload(11, 200, 60.0), &scheduler(44), 1, &REAL);
+    let repeat = repeat();
     let whole = vec![real.clone(), repeat.clone()];
     let mut explorer = Explorer::new(whole, sim.clone(), None, &options()).expect("runs");
     let middle = (real.requests[40].arrival.0, real.requests[150].arrival.0);
@@ -339,4 +344,60 @@ fn the_strip_shows_each_real_run_and_the_simulation() {
     let comparison = compared(&real, &sim);
     let row = &comparison.metric(Metric::Ttft).expect("values").percentiles[0];
     assert_eq!((strip.real[0].1[0], strip.sim[0]), (row.real_ns, row.sim_ns));
+}
+
+#[test]
+#[ignore = "temporary"]
+fn temporary_timing() {
+    use std::time::Instant;
+    let mut stream = crate::random::Stream::new(1, "t");
+    let mut make = |name: &str| {
+        let (mut rows, mut lists, mut at) = (Vec::new(), Vec::new(), 0u64);
+        for id in 0..10_000u32 {
+            at += 5_000_000;
+            let mut time = at + 50_000_000;
+            let list: Vec<Nanos> = (0..100)
+                .map(|_| {
+                    time += 5_000_000 + stream.below(20_000_000);
+                    Nanos(time)
+                })
+                .collect();
+            rows.push(RequestRow {
+                request_id: id,
+                arrival: Nanos(at),
+                first_token: Some(list[0]),
+                completion: list.last().copied(),
+                scheduled: Some(Nanos(at + 1000)),
+                num_prefill_tokens: stream.below(2000) as u32,
+                num_decode_tokens: 100,
+                num_decode_tokens_actual: 100,
+                ..RequestRow::default()
+            });
+            lists.push(list);
+        }
+        Run { name: name.to_owned(), requests: rows, tokens: Some(TokenTimes::from_lists(&lists)), ..Run::default() }
+    };
+    let (a, b) = (make("a"), make("b"));
+    let now = Instant::now();
+    let mut explorer = Explorer::new(vec![a], b, None, &options()).expect("runs");
+    println!("new {:?}", now.elapsed());
+    let now = Instant::now();
+    let overview = explorer.overview();
+    println!("overview {:?} {}", now.elapsed(), overview.num_requests);
+    for selection in [
+        ALL,
+        Selection { prompt_tokens: Some((0, 1000)), ..ALL },
+        Selection { arrivals: Some((5_000_000_000, 40_000_000_000)), ..ALL },
+        ALL,
+    ] {
+        let now = Instant::now();
+        let reduced = explorer.reduce(Metric::Itl, &selection, &Percentile::USUAL).expect("values");
+        println!("reduce {} {:?}", reduced.num_values, now.elapsed());
+    }
+    let now = Instant::now();
+    explorer.requests(&TableQuestion { column: Column::Worst, count: 50, ..TableQuestion::default() });
+    println!("table {:?}", now.elapsed());
+    let now = Instant::now();
+    explorer.scatter(Metric::E2e, &ALL, 2000);
+    println!("scatter {:?}", now.elapsed());
 }

@@ -184,6 +184,8 @@ pub enum NoticeKind {
     Run,
     /// The metrics are as another tool defines them.
     Definition,
+    /// The numbers are a summary that came in a link; never in `comparison.json`.
+    Summary,
 }
 
 /// Who a run is.

@@ -79,6 +79,7 @@ fn heading(kind: NoticeKind) -> &'static str {
         NoticeKind::Fitted => "Fitted, not predicted.",
         NoticeKind::Run => "Said by a run.",
         NoticeKind::Definition => "Another tool's metrics.",
+        NoticeKind::Summary => "A summary, not the runs.",
     }
 }
 
