@@ -1,5 +1,5 @@
-// The self-contained page: this text follows the glue in one module, so it imports nothing. The same text, from a
-// blob, is its workers. It starts the wasm that the page carries and hands over the bundle beside it.
+// The self-contained page: this text follows the glue, made a plain script, so it imports nothing. The same text, from
+// a blob, is its workers. It starts the wasm that the page carries and hands over the bundle beside it.
 {
   if (typeof document === 'undefined') {
     work();
@@ -28,7 +28,7 @@
     const module = compile();
     globalThis.fidelio = {
       startWorker() {
-        const worker = new Worker(address, { type: 'module' });
+        const worker = new Worker(address);
         module.then((module) => worker.postMessage(module));
         return worker;
       },

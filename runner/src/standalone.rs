@@ -34,10 +34,8 @@ pub fn page(bundle: &[u8]) -> anyhow::Result<Vec<u8>> {
     let (title, name) = (escape(&title), escape(&format!("{id}.zip")));
     let sentence = escape(&comparison.verdict.sentence);
 
-    let program = checked("the program", text("fidelio-viewer.js")? + &text(site::STANDALONE)?, "</script")?;
-    if program.lines().any(|line| line.starts_with("import ")) {
-        return Err(unfit("the program imports other files").into());
-    }
+    let program = plain_script(&text("fidelio-viewer.js")?)? + &text(site::STANDALONE)?;
+    let program = checked("the program", program, "</script")?;
     let mut parts = Parts { styles: Vec::new() };
     let mut html = parts.inline_links(&text("index.html")?)?;
     let policy = between(&html, "http-equiv=\"Content-Security-Policy\" content=\"", "\"")?;
@@ -79,6 +77,22 @@ pub fn bundle_in(page: &[u8]) -> Result<Vec<u8>, DataError> {
     let data = block.split_once("\">").and_then(|(_, rest)| rest.split_once("</script>")).map(|(data, _)| data);
     let damaged = || DataError::new("page", "holds a bundle whose text is damaged or cut off");
     data.and_then(|data| BASE64.decode(data).ok()).ok_or_else(damaged)
+}
+
+/// The glue without what only a module may have: Chromium starts no module worker for a page from `file://`.
+fn plain_script(glue: &str) -> Result<String, DataError> {
+    let mut out = String::from("'use strict';\n");
+    for line in glue.lines().filter(|line| !line.starts_with("export {")) {
+        let declaration = line.strip_prefix("export ").unwrap_or(line);
+        let is_known =
+            ["class ", "function ", "async ", "const ", "let "].iter().any(|word| declaration.starts_with(word));
+        if line.starts_with("import ") || line.starts_with("export ") && !is_known {
+            return Err(unfit(&format!("the program has other parts: {line:?}")));
+        }
+        out.push_str(&declaration.replace("import.meta.url", "location.href"));
+        out.push('\n');
+    }
+    Ok(out)
 }
 
 /// What of the site was put into the page, for its policy.
@@ -212,6 +226,13 @@ mod tests {
              manifest-src 'none'; worker-src blob:; base-uri 'none'"
         );
         assert_eq!(policy, expected);
+    }
+
+    #[test]
+    fn a_module_becomes_a_plain_script() {
+        let glue = "export class A {}\n  x(import.meta.url);\nexport { a, b as default };\n";
+        assert_eq!(plain_script(glue).expect("plain"), "'use strict';\nclass A {}\n  x(location.href);\n");
+        assert!(plain_script("import x from './y.js';").is_err() && plain_script("export default 1;").is_err());
     }
 
     #[test]
