@@ -3,6 +3,7 @@
 
 mod bad_files;
 mod harness;
+mod page;
 mod server;
 
 use serde_json::Value;

@@ -31,6 +31,7 @@ mod profile;
 mod published;
 mod qwen3_reference;
 mod reference;
+mod share;
 mod simulate;
 mod trace;
 mod traces;

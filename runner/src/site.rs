@@ -1,5 +1,9 @@
 //! The built viewer inside the binary: its files and what they are. Knows no server.
 
+use std::path::Path;
+
+use crate::error::Hinted;
+
 /// One file of the site.
 #[derive(Clone, Copy, Debug)]
 pub struct File {
@@ -12,9 +16,35 @@ pub struct File {
 /// Every file; empty when the binary was built before the viewer.
 pub static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/site.rs"));
 
+/// What the self-contained page is started with; no hosted site needs it.
+pub const STANDALONE: &str = "standalone.js";
+/// What keeps a hosted site for offline use; `fidelio view` is not to be kept.
+pub const SERVICE_WORKER: &str = "sw.js";
+
 /// The site is inside.
-pub fn is_built_in() -> bool {
-    file("index.html").is_some()
+///
+/// # Errors
+/// When the binary was built before the viewer.
+pub fn check_built_in() -> Result<(), Hinted> {
+    match file("index.html") {
+        Some(_) => Ok(()),
+        None => Err(Hinted::new(
+            "the viewer is not part of this binary",
+            "`make viewer` builds it; then build fidelio again",
+        )),
+    }
+}
+
+/// The files that a host gives to browsers.
+pub fn hosted() -> impl Iterator<Item = File> {
+    FILES.iter().copied().filter(|file| file.path != STANDALONE)
+}
+
+/// The name of `file` in letters that need no escape in an address or a page.
+pub fn address_name(file: &Path) -> String {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let safe = |letter: char| if letter.is_ascii_alphanumeric() || ".-_".contains(letter) { letter } else { '_' };
+    name.chars().map(safe).collect()
 }
 
 /// The file at exactly `path`.

@@ -31,12 +31,21 @@ impl Talk {
 
     /// A bar of `length` units on a terminal, nothing elsewhere.
     pub fn progress(self, length: u64, what: &str) -> ProgressBar {
+        self.bar(length, what, "{pos}/{len}")
+    }
+
+    /// The same of bytes.
+    pub fn progress_bytes(self, length: u64, what: &str) -> ProgressBar {
+        self.bar(length, what, "{binary_bytes}/{binary_total_bytes}")
+    }
+
+    fn bar(self, length: u64, what: &str, count: &str) -> ProgressBar {
         if self.is_quiet || !std::io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr_with_hz(8));
-        if let Ok(style) = ProgressStyle::with_template("{msg:<24} {bar:32.cyan/dim} {pos}/{len} {elapsed} (eta {eta})")
-        {
+        let template = format!("{{msg:<24}} {{bar:32.cyan/dim}} {count} {{elapsed}} (eta {{eta}})");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.progress_chars("━━─"));
         }
         bar.set_message(what.to_owned());

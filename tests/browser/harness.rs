@@ -201,7 +201,7 @@ impl Browser {
     /// Goes to `url`, from a blank page, so that it is loaded whatever was open.
     pub async fn open(&self, url: &str) {
         for (address, arrived) in
-            [("about:blank", "location.href === 'about:blank'"), (url, "location.protocol === 'http:'")]
+            [("about:blank", "location.href === 'about:blank'"), (url, "location.protocol !== 'about:'")]
         {
             self.client.goto(address).await.unwrap_or_else(|error| panic!("{address}: {error}"));
             self.wait_until(&format!("{arrived} && document.readyState === 'complete'")).await;

@@ -36,7 +36,8 @@ fn view_serves_exact_paths_with_their_types_and_a_policy() {
     }
     let (_, body) = ask(&view, &format!("GET /{} HTTP/1.1\r\nHost: HOST", view.path()));
     assert_eq!(body, std::fs::read(&sample.bundle).expect("the bundle"));
-    for path in ["/bundles/0/", "/bundles/1/spaced.zip", "/../Cargo.toml", "/..%2fCargo.toml", "//etc/passwd"] {
+    let (outside, unserved) = (["/../Cargo.toml", "/..%2fCargo.toml", "//etc/passwd"], ["/sw.js", "/standalone.js"]);
+    for path in outside.into_iter().chain(unserved).chain(["/bundles/0/", "/bundles/1/spaced.zip"]) {
         let (head, _) = ask(&view, &format!("GET {path} HTTP/1.1\r\nHost: HOST"));
         assert!(head.starts_with("HTTP/1.1 404"), "{path}: {head}");
     }
@@ -52,4 +53,14 @@ fn view_answers_no_other_host_and_changes_nothing() {
     }
     let (head, _) = ask(&view, "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 0");
     assert!(head.starts_with("HTTP/1.1 405"), "{head}");
+}
+
+#[test]
+fn several_bundles_have_one_link_together_and_one_each() {
+    let bundle = &Sample::get().bundle;
+    let server = fidelio::commands::view::ViewServer::start(&[bundle.clone(), bundle.clone()], None).expect("a server");
+    let urls = server.urls();
+    let fragments: Vec<&str> = urls.iter().filter_map(|url| url.split('#').nth(1)).collect();
+    let (first, second) = ("bundle=bundles/0/spaced.zip", "bundle=bundles/1/spaced.zip");
+    assert_eq!(fragments, [format!("{first}&{second}").as_str(), first, second]);
 }

@@ -47,6 +47,18 @@ pub struct ExperimentArgs {
     pub overrides: Vec<String>,
 }
 
+/// Where a share goes: one of them.
+#[derive(Clone, Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub struct ShareTarget {
+    /// Write this folder, for any static host
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub out: Option<PathBuf>,
+    /// Upload to this bucket, below this prefix, and print the link
+    #[arg(long, value_name = "s3://BUCKET/PREFIX")]
+    pub to: Option<String>,
+}
+
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -175,7 +187,7 @@ pub enum Verb {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         out: Option<PathBuf>,
     },
-    /// Pack a comparison and its inputs into one zip
+    /// Pack a comparison and its inputs into one zip, or one page
     Bundle {
         /// Comparison directory
         #[arg(value_hint = ValueHint::DirPath)]
@@ -183,13 +195,16 @@ pub enum Verb {
         /// Put the prompts' texts in
         #[arg(long)]
         with_prompts: bool,
-        /// The zip's path
+        /// Write one HTML file instead, with the viewer and the bundle inside: it opens by double click, without a network
+        #[arg(long)]
+        html: bool,
+        /// The file's path
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         out: Option<PathBuf>,
     },
     /// Check every hash of a bundle and compute every number again from its raw rows
     Verify {
-        /// Bundle
+        /// Bundle, or page with a bundle inside
         #[arg(value_hint = ValueHint::FilePath)]
         bundle: PathBuf,
     },
@@ -204,6 +219,34 @@ pub enum Verb {
         /// Print the address only
         #[arg(long)]
         no_open: bool,
+    },
+    /// Put the viewer and bundles where others can open them: a folder for any static host, or S3-compatible storage
+    ///
+    /// Every bundle is verified first, as `fidelio verify` does; a zip of run directories made by hand must open. The
+    /// folder works at any address and below any path: its bare address opens the bundles.
+    ///
+    /// Storage is written to with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile
+    /// $AWS_PROFILE of ~/.aws/credentials. Objects go into a folder named by their content, so no upload changes what
+    /// an earlier link shows; the page goes last, and what was uploaded is removed again when an upload fails. Who may
+    /// read them is the bucket's own setting.
+    Share {
+        /// Bundles; several open side by side
+        #[arg(required = true, value_name = "BUNDLE", value_hint = ValueHint::FilePath)]
+        bundles: Vec<PathBuf>,
+        #[command(flatten)]
+        target: ShareTarget,
+        /// The storage's address [default: $AWS_ENDPOINT_URL_S3, $AWS_ENDPOINT_URL, or Amazon's]
+        #[arg(long, value_name = "URL", conflicts_with = "out", value_hint = ValueHint::Url)]
+        endpoint: Option<String>,
+        /// Its region [default: $AWS_REGION, $AWS_DEFAULT_REGION, or us-east-1]
+        #[arg(long, value_name = "NAME", conflicts_with = "out")]
+        region: Option<String>,
+        /// The bucket is part of the host's name, as at Amazon's
+        #[arg(long, conflicts_with = "out")]
+        virtual_host: bool,
+        /// Address of the bucket's root for browsers, where it is not the storage's own; for the printed link
+        #[arg(long, value_name = "URL", conflicts_with = "out", value_hint = ValueHint::Url)]
+        public_url: Option<String>,
     },
     /// Summarise one run, of fidelio or of another tool
     Summary {

@@ -7,15 +7,16 @@ use fidelio_shared::schema::comparison::CompareOptions;
 use fidelio_shared::stats::{BootstrapOptions, Percentile};
 use serde_json::json;
 
-use crate::cli::args::{Args, ExperimentArgs, Verb};
+use crate::cli::args::{Args, ExperimentArgs, ShareTarget, Verb};
 use crate::commands::calibrate::CalibrateInputs;
 use crate::commands::compare::CompareInputs;
 use crate::commands::save_workload::save_workload;
 use crate::commands::{
-    Context, Outcome, bundle, calibrate, capacity, compare, configs, doctor, evidence, measure, profile, run, simulate,
-    summary, trace, verify, view,
+    Context, Outcome, bundle, calibrate, capacity, compare, configs, doctor, evidence, measure, profile, run, share,
+    simulate, summary, trace, verify, view,
 };
 use crate::config::{ConfigRequest, Experiment, Library, resolve, user_file};
+use crate::s3::PlaceOptions;
 use crate::store::Store;
 use crate::talk::Talk;
 
@@ -100,13 +101,22 @@ pub fn dispatch(args: Args) -> anyhow::Result<Outcome> {
             let (dir, comparison) = compare::compare(&context, &inputs, &options, out.as_deref())?;
             Ok(compare::outcome(&dir, &comparison))
         }
-        Verb::Bundle { comparison, with_prompts, out } => {
-            Ok(Outcome::made(&bundle::bundle(&context, &comparison, with_prompts, out.as_deref())?))
+        Verb::Bundle { comparison, with_prompts, html, out } => {
+            let make = if html { bundle::bundle_page } else { bundle::bundle };
+            Ok(Outcome::made(&make(&context, &comparison, with_prompts, out.as_deref())?))
         }
         Verb::Verify { bundle } => verify::verify(&bundle),
         Verb::View { bundles, port, no_open } => {
             view::run(&bundles, port, !no_open)?;
             Ok(Outcome::new("", serde_json::Value::Null))
+        }
+        Verb::Share { bundles, target: ShareTarget { out: Some(out), .. }, .. } => {
+            share::to_folder(&context, &bundles, &out)
+        }
+        Verb::Share { bundles, target, endpoint, region, virtual_host, public_url } => {
+            let to = target.to.unwrap_or_default();
+            let options = PlaceOptions { to, endpoint, region, is_virtual_host: virtual_host, public_url };
+            share::to_storage(&context, &bundles, &options)
         }
         Verb::Summary { run, definition, slo } => {
             let definitions = definition.map_or_else(Vec::new, |definitions| definitions.0);

@@ -1,7 +1,7 @@
-//! `fidelio bundle`: a comparison and its inputs in one zip.
+//! `fidelio bundle`: a comparison and its inputs in one zip, or in one page.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Cursor, Read, Write};
+use std::io::{self, BufReader, BufWriter, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,6 +13,8 @@ use flate2::read::MultiGzDecoder;
 
 use crate::commands::Context;
 use crate::error::Hinted;
+use crate::site;
+use crate::standalone::{self, MAX_BUNDLE_BYTES};
 use crate::store::{DirFolder, foreign_format, hash_directory, load_run_dir, write_file};
 
 const COMPARISON_FILES: [&str; 3] = ["comparison.json", "run_meta.json", "summary.md"];
@@ -23,12 +25,50 @@ const COMPARISON_FILES: [&str; 3] = ["comparison.json", "run_meta.json", "summar
 /// # Errors
 /// When an input is missing or changed, or the zip cannot be written; nothing half-written remains.
 pub fn bundle(context: &Context, dir: &Path, with_prompts: bool, out: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let (id, writer) = gather(dir, with_prompts)?;
+    let target = target(context, &format!("{id}.zip"), out)?;
+    write_file(&target, |partial| {
+        let file = File::create(partial).with_context(|| format!("creating `{}`", partial.display()))?;
+        let mut output = BufWriter::with_capacity(1 << 16, file);
+        writer.write(&mut output).context("packing the bundle")?;
+        output.flush().with_context(|| format!("writing `{}`", partial.display()))?;
+        check(File::open(partial).map(BufReader::new).with_context(|| format!("opening `{}`", partial.display()))?)
+    })?;
+    Ok(target)
+}
+
+/// The same bundle inside one page that shows it, without a server and without a network.
+///
+/// # Errors
+/// As [`bundle`]; also when the bundle is too large for a page, or the viewer is not in this binary.
+pub fn bundle_page(context: &Context, dir: &Path, with_prompts: bool, out: Option<&Path>) -> anyhow::Result<PathBuf> {
+    site::check_built_in()?;
+    let (id, writer) = gather(dir, with_prompts)?;
+    let target = target(context, &format!("{id}.html"), out)?;
+    let mut zip = Cursor::new(Vec::new());
+    writer.write(&mut zip).context("packing the bundle")?;
+    let zip = zip.into_inner();
+    if zip.len() as u64 > MAX_BUNDLE_BYTES {
+        let problem = format!(
+            "the bundle has {} MiB, more than the {} MiB a page holds",
+            zip.len() >> 20,
+            MAX_BUNDLE_BYTES >> 20
+        );
+        return Err(Hinted::new(problem, "`fidelio bundle` without `--html`, then `fidelio share`").into());
+    }
+    check(Cursor::new(&zip))?;
+    let page = standalone::page(&zip).context("making the page")?;
+    let writing =
+        |partial: &Path| fs::write(partial, &page).with_context(|| format!("writing `{}`", partial.display()));
+    write_file(&target, writing)?;
+    context.talk.detail(format!("{} bytes, {} of them the bundle's before it became text", page.len(), zip.len()));
+    Ok(target)
+}
+
+/// The comparison's id, and everything that goes into its bundle.
+fn gather(dir: &Path, with_prompts: bool) -> anyhow::Result<(String, BundleWriter<'static>)> {
     let meta = comparison_meta(dir)?;
     let id = meta.run_id.clone().unwrap_or_else(|| "comparison".to_owned());
-    let target = out.map_or_else(|| context.store.bundle_file(&id), Path::to_path_buf);
-    if out.is_some() {
-        context.store.check_free_file(&target)?;
-    }
     let mut writer = BundleWriter::new(&id, meta.ended_at.clone(), with_prompts);
     add_comparison(&mut writer, dir, COMPARISON)?;
     for (index, real) in real_dirs(&meta).iter().enumerate() {
@@ -40,8 +80,22 @@ pub fn bundle(context: &Context, dir: &Path, with_prompts: bool, out: Option<&Pa
         let (prompts, tables) = (WORKLOAD_FILES.len() - 1, &WORKLOAD_FILES[..]);
         add_files(&mut writer, &workload, WORKLOAD, if with_prompts { tables } else { &tables[..prompts] })?;
     }
-    write_whole(writer, &target)?;
-    Ok(target)
+    Ok((id, writer))
+}
+
+/// Where the file goes; a place that was chosen must be free.
+fn target(context: &Context, usual: &str, out: Option<&Path>) -> anyhow::Result<PathBuf> {
+    match out {
+        None => Ok(context.store.bundle_file(&site::address_name(Path::new(usual)))),
+        Some(out) => context.store.check_free_file(out).map(|()| out.to_path_buf()),
+    }
+}
+
+/// Metadata may have changed since the comparison: what does not verify is not handed out.
+fn check(zip: impl Read + Seek) -> anyhow::Result<()> {
+    let verified = BundleReader::open(zip).and_then(|mut bundle| verify(&mut bundle));
+    verified.context("verifying the bundle; compare again if a run's metadata changed")?;
+    Ok(())
 }
 
 fn comparison_meta(dir: &Path) -> anyhow::Result<RunMeta> {
@@ -72,7 +126,7 @@ fn real_dirs(meta: &RunMeta) -> Vec<PathBuf> {
     if listed.is_empty() { meta.real_run_dir.iter().map(PathBuf::from).collect() } else { listed }
 }
 
-fn add_run(writer: &mut BundleWriter<'_>, meta: &RunMeta, dir: &Path, role: &str) -> anyhow::Result<()> {
+fn add_run(writer: &mut BundleWriter<'static>, meta: &RunMeta, dir: &Path, role: &str) -> anyhow::Result<()> {
     if !dir.exists() {
         let problem = format!("the {role} `{}` is not where it was when it was compared", dir.display());
         return Err(
@@ -97,7 +151,7 @@ fn add_run(writer: &mut BundleWriter<'_>, meta: &RunMeta, dir: &Path, role: &str
 }
 
 /// Adds those of `files` that are there, unpacked.
-fn add_files(writer: &mut BundleWriter<'_>, dir: &Path, role: &str, files: &[&str]) -> anyhow::Result<()> {
+fn add_files(writer: &mut BundleWriter<'static>, dir: &Path, role: &str, files: &[&str]) -> anyhow::Result<()> {
     for file in files {
         let (plain, packed) = (dir.join(file), dir.join(format!("{file}.gz")));
         let path = if plain.is_file() { plain } else { packed };
@@ -108,7 +162,7 @@ fn add_files(writer: &mut BundleWriter<'_>, dir: &Path, role: &str, files: &[&st
     Ok(())
 }
 
-fn add_file(writer: &mut BundleWriter<'_>, path: PathBuf, name: String) {
+fn add_file(writer: &mut BundleWriter<'static>, path: PathBuf, name: String) {
     writer.add(
         name,
         Box::new(move || -> io::Result<Box<dyn Read>> {
@@ -121,7 +175,7 @@ fn add_file(writer: &mut BundleWriter<'_>, path: PathBuf, name: String) {
 
 /// Adds what a comparison consists of, in name order; anything else that lies there stays out, because
 /// bundles are given to others.
-fn add_comparison(writer: &mut BundleWriter<'_>, dir: &Path, role: &str) -> anyhow::Result<()> {
+fn add_comparison(writer: &mut BundleWriter<'static>, dir: &Path, role: &str) -> anyhow::Result<()> {
     let list = |dir: &Path| -> anyhow::Result<Vec<PathBuf>> {
         let entries = fs::read_dir(dir).with_context(|| format!("listing `{}`", dir.display()))?;
         let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
@@ -140,19 +194,4 @@ fn add_comparison(writer: &mut BundleWriter<'_>, dir: &Path, role: &str) -> anyh
         }
     }
     Ok(())
-}
-
-/// Packs and verifies.
-fn write_whole(writer: BundleWriter<'_>, target: &Path) -> anyhow::Result<()> {
-    write_file(target, |partial| {
-        let file = File::create(partial).with_context(|| format!("creating `{}`", partial.display()))?;
-        let mut output = BufWriter::with_capacity(1 << 16, file);
-        writer.write(&mut output).context("packing the bundle")?;
-        output.flush().with_context(|| format!("writing `{}`", partial.display()))?;
-        // Metadata may have changed since the comparison: what does not verify is not handed out.
-        let file = File::open(partial).with_context(|| format!("opening `{}`", partial.display()))?;
-        let verified = BundleReader::open(BufReader::new(file)).and_then(|mut bundle| verify(&mut bundle));
-        verified.context("verifying the bundle; compare again if a run's metadata changed")?;
-        Ok(())
-    })
 }

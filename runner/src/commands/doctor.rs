@@ -113,7 +113,7 @@ fn tokenizer() -> Finding {
 }
 
 fn viewer() -> Finding {
-    if site::is_built_in() {
+    if site::check_built_in().is_ok() {
         return Finding { what: "viewer", is_there: true, detail: "built in".to_owned() };
     }
     Finding {

@@ -11,6 +11,7 @@ pub mod measure;
 pub mod profile;
 pub mod run;
 pub mod save_workload;
+pub mod share;
 pub mod simulate;
 pub mod summary;
 pub mod trace;

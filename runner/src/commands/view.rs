@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,10 +55,7 @@ impl ViewServer {
     /// # Errors
     /// As [`run`].
     pub fn start(bundles: &[PathBuf], port: Option<u16>) -> anyhow::Result<Self> {
-        if !site::is_built_in() {
-            let hint = "`make viewer` builds it; then build fidelio again";
-            return Err(Hinted::new("the viewer is not part of this binary", hint).into());
-        }
+        site::check_built_in()?;
         let bundles = bundles.iter().enumerate().map(served).collect::<anyhow::Result<Vec<_>>>()?;
         let wanted = port.unwrap_or(0);
         let listening = || format!("listening on 127.0.0.1:{wanted}");
@@ -68,12 +65,15 @@ impl ViewServer {
         Ok(ViewServer { listener, port, bundles })
     }
 
-    /// The addresses to open, one a bundle; the bare site when there is none.
+    /// The addresses to open: of all bundles together where there are several, then of each; the bare site when there
+    /// is none.
     pub fn urls(&self) -> Vec<String> {
         let site = format!("http://127.0.0.1:{}/", self.port);
-        match self.bundles.as_slice() {
+        let keys: Vec<String> = self.bundles.iter().map(|bundle| format!("bundle={}", bundle.path)).collect();
+        match keys.as_slice() {
             [] => vec![site],
-            bundles => bundles.iter().map(|bundle| format!("{site}#bundle={}", bundle.path)).collect(),
+            [one] => vec![format!("{site}#{one}")],
+            all => [all.join("&")].iter().chain(all).map(|fragment| format!("{site}#{fragment}")).collect(),
         }
     }
 
@@ -101,7 +101,9 @@ impl ViewServer {
             return Answer::plain(405, "only GET\n");
         }
         let path = request.path.strip_prefix('/').unwrap_or(&request.path);
-        if let Some(file) = site::file(if path.is_empty() { "index.html" } else { path }) {
+        let name = if path.is_empty() { "index.html" } else { path };
+        // Nothing is kept of a server that is gone when its terminal is: the page asks for a service worker in vain.
+        if let Some(file) = site::hosted().find(|file| file.path == name && name != site::SERVICE_WORKER) {
             return Answer::bytes(file.bytes, file.mime());
         }
         match self.bundles.iter().find(|bundle| bundle.path == path) {
@@ -138,14 +140,7 @@ fn served((index, file): (usize, &PathBuf)) -> anyhow::Result<Served> {
         return Err(Hinted::new(format!("`{}` is not a file", file.display()), hint).into());
     }
     fs::File::open(file).with_context(reading)?;
-    Ok(Served { path: format!("bundles/{index}/{}", path_name(file)), file: file.clone() })
-}
-
-/// The file's name in letters that need no escape in an address.
-fn path_name(file: &Path) -> String {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let safe = |letter: char| if letter.is_ascii_alphanumeric() || ".-_".contains(letter) { letter } else { '_' };
-    name.chars().map(safe).collect()
+    Ok(Served { path: format!("bundles/{index}/{}", site::address_name(file)), file: file.clone() })
 }
 
 /// Best effort: the address is printed anyway.

@@ -1,9 +1,11 @@
 //! The artifact store: the only writer of artifacts. Temporary until whole, named by content.
 
+mod dir;
 mod file;
 mod folder;
 mod staging;
 
+pub use dir::write_dir;
 pub use file::write_file;
 pub use folder::{DirFolder, foreign_format, hash_directory, load_run_dir, load_workload_dir};
 pub use staging::Staging;
@@ -120,9 +122,9 @@ impl Store {
         self.root.join(Kind::Profile.folder()).join(hardware).join(model.replace('/', "--"))
     }
 
-    /// The bundle file of a comparison.
-    pub fn bundle_file(&self, comparison_id: &str) -> PathBuf {
-        self.root.join("bundles").join(format!("{comparison_id}.zip"))
+    /// Where the bundle file `name` goes.
+    pub fn bundle_file(&self, name: &str) -> PathBuf {
+        self.root.join("bundles").join(name)
     }
 
     fn next_repeat(&self, kind: Kind, id: &str) -> PathBuf {

@@ -8,6 +8,7 @@ use anyhow::Context;
 use fidelio_shared::schema::{DataError, Run, RunMeta, load_rows};
 
 use crate::error::Hinted;
+use crate::store::dir::put_in_place;
 use crate::store::folder::hash_folder;
 use crate::store::{DirFolder, Kind};
 
@@ -110,20 +111,8 @@ impl Staging {
         let path = self.partial.join(self.kind.meta_name());
         let mut file = File::create(&path).with_context(|| format!("creating `{}`", path.display()))?;
         file.write_all(meta).and_then(|()| file.sync_all()).with_context(|| format!("writing `{}`", path.display()))?;
-        if self.target.exists() {
-            let old = with_suffix(&self.target, &format!(".replaced-{}", std::process::id()));
-            fs::rename(&self.target, &old).with_context(|| format!("setting `{}` aside", self.target.display()))?;
-            self.rename()?;
-            fs::remove_dir_all(&old).with_context(|| format!("removing `{}`", old.display()))?;
-        } else {
-            self.rename()?;
-        }
+        put_in_place(&self.partial, &self.target)?;
         Ok(self.target.clone())
-    }
-
-    fn rename(&self) -> anyhow::Result<()> {
-        fs::rename(&self.partial, &self.target)
-            .with_context(|| format!("naming `{}` `{}`", self.partial.display(), self.target.display()))
     }
 }
 
