@@ -143,6 +143,12 @@ async fn sizes_wishes_and_the_network_change_and_complaints_are_heard() {
     assert_eq!(browser.script_async(get, Vec::new()).await, "failed");
     host.set_down(false);
     assert_eq!(browser.script_async(get, Vec::new()).await, "got");
+    browser.reload().await;
+    assert_eq!(browser.script("return notes.length").await, 0);
+    if let Some(before) = browser.peak_mib() {
+        browser.script("window.kept = new Uint8Array(300 << 20).fill(7)").await;
+        assert!(browser.peak_mib() > Some(before + 200.0), "300 MiB more than {before}");
+    }
     let said = browser.complaints().join("\n");
     assert!(said.contains("ERR_INTERNET_DISCONNECTED") && said.contains("ERR_EMPTY_RESPONSE"), "{said}");
 

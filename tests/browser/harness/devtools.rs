@@ -115,6 +115,22 @@ impl Browser {
         text.as_str().unwrap_or_else(|| panic!("the clipboard cannot be read: {text}")).to_owned()
     }
 
+    /// The most memory that the page's process has had, its workers included: MiB, where the system tells.
+    pub fn peak_mib(&self) -> Option<f64> {
+        let group = self.driver.id().to_string();
+        let processes = std::fs::read_dir("/proc").ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+        let peaks = processes.filter_map(|process| {
+            let read = |name: &str| std::fs::read_to_string(process.join(name)).ok();
+            // After the name in brackets: state, parent, group.
+            let is_ours = read("stat")?.rsplit(") ").next()?.split(' ').nth(2) == Some(group.as_str());
+            let status = read("status")
+                .filter(|_| is_ours && read("cmdline").is_some_and(|line| line.contains("--type=renderer")))?;
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+            line.split_whitespace().next()?.parse::<f64>().ok()
+        });
+        peaks.max_by(f64::total_cmp).map(|kib| kib / 1024.0)
+    }
+
     /// Ends a browser that was `recording`: every address anything in it asked for. The page's own log would not
     /// tell of its workers.
     pub async fn close_and_list_asked(self, expected: &[&str]) -> Vec<Asked> {

@@ -39,7 +39,7 @@ pub struct Browser {
     /// Where downloads go.
     pub(super) downloads: PathBuf,
     pub(super) net_log: Option<PathBuf>,
-    driver: Running,
+    pub(super) driver: Running,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -103,11 +103,6 @@ impl Browser {
     pub async fn close_expecting(self, words: &[&str]) {
         self.is_clean(words);
         self.client.close().await.expect("the browser closes");
-    }
-
-    /// The driver's process, and so the group of the whole browser.
-    pub fn group(&self) -> u32 {
-        self.driver.id()
     }
 
     /// Goes to `url`, from a blank page, so that it is loaded whatever was open.

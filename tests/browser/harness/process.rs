@@ -53,7 +53,7 @@ impl Running {
         (running, found)
     }
 
-    /// Its id, which is also that of its group.
+    /// Its id, which is also its group's.
     pub fn id(&self) -> u32 {
         self.0.id()
     }
