@@ -38,8 +38,10 @@ wasm: viewer
 
 unit: viewer
 	.ci/setup.sh browser
+	.ci/setup.sh axe
 	.ci/setup.sh nvrtc
-	FIDELIO_NVRTC=$(FIDELIO_TOOLS)/cuda/nvidia/cu13/lib cargo test --workspace --exclude fidelio-viewer --locked
+	FIDELIO_AXE=$(FIDELIO_TOOLS)/axe/axe.min.js FIDELIO_NVRTC=$(FIDELIO_TOOLS)/cuda/nvidia/cu13/lib \
+		cargo test --workspace --exclude fidelio-viewer --locked
 
 bench: build ## Run the benchmarks (results belong in PERFORMANCE.md)
 	cargo bench -p fidelio

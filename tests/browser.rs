@@ -1,14 +1,19 @@
 //! The viewer in real headless Chromium: it opens bundles in every way, shows the numbers of `comparison.json`,
 //! explains bad files, and sends nothing to anyone.
 
+mod access;
 mod bad_files;
 mod harness;
+mod hosting;
+mod instruments;
 mod page;
 mod server;
 
+use std::path::Path;
+
 use serde_json::Value;
 
-use harness::{Browser, Sample, View};
+use harness::{Browser, Host, Sample, View};
 
 /// Reads the shown tables, tab by tab, and holds each cell against the file.
 async fn shows_the_comparison(browser: &Browser, comparison: &Value) {
@@ -102,9 +107,9 @@ async fn a_bundle_opens_by_drop() {
     let view = View::of(&sample.bundle);
     let browser = Browser::start().await;
     browser.open(&view.site()).await;
-    browser.drop_file(&view.path(), "dropped.zip").await;
+    browser.drop_files(&[&sample.bundle]).await;
     browser.wait_for("[data-testid=report]").await;
-    assert!(browser.text("file-name").await.contains("dropped.zip"));
+    assert!(browser.text("file-name").await.contains("spaced.zip"));
     shows_the_comparison(&browser, &sample.comparison).await;
     browser.close().await;
 }
@@ -130,10 +135,10 @@ async fn a_link_restores_the_view_and_the_keyboard_moves_it() {
     browser.wait_for("[data-testid=percentiles][data-metric=itl]").await;
     let summary = browser.attribute("[data-testid=cdf]", "aria-label").await;
     assert!(summary.contains("distribution of ITL over 504 gaps"), "{summary}");
-    browser.press("#tab-itl", "ArrowRight").await;
+    browser.script("document.querySelector('[data-testid=tab-itl]').focus()").await;
+    browser.keys("ArrowRight").await;
     browser.wait_for("[data-testid=percentiles][data-metric=tpot]").await;
-    let fragment = browser.script("return location.hash").await;
-    let fragment = fragment.as_str().expect("text");
+    let fragment = browser.fragment().await;
     assert!(fragment.contains("metric=tpot") && fragment.contains("axis=log"), "{fragment}");
     assert!(fragment.contains("bundle=bundles/0/"), "{fragment}");
     browser.close().await;
@@ -162,52 +167,64 @@ async fn an_address_that_fails_explains_itself() {
     let sample = Sample::get();
     let view = View::of(&sample.bundle);
     let browser = Browser::start().await;
+    // A port that was free a moment ago.
+    let nobody = Host::of(Path::new("."), "/").url("b.zip");
     for (address, says) in [
         ("bundles/7/none.zip", "answered with status 404"),
         ("ftp://host/b.zip", "is not an address that a page may open"),
         ("index.html", "is a web page"),
-        ("http://127.0.0.1:1/b.zip", "could not be reached"),
+        (nobody.as_str(), "could not be reached"),
     ] {
         browser.open(&format!("{}#bundle={address}", view.site())).await;
         browser.wait_for_text("problem-detail", says).await;
     }
-    browser.close().await;
+    browser.close_expecting(&["status of 404", "ERR_CONNECTION_REFUSED"]).await;
 }
 
 #[tokio::test]
 async fn nothing_leaves_this_machine() {
     let sample = Sample::get();
     let view = View::of(&sample.bundle);
-    let browser = Browser::start().await;
-    browser.open(&view.site()).await;
-    // What the browser's own start page asked for is not of interest.
-    browser.requested().await;
+    let browser = Browser::recording().await;
     browser.open(&view.url).await;
     browser.wait_for("[data-testid=report]").await;
     shows_the_comparison(&browser, &sample.comparison).await;
     browser.unfold("requests").await;
     browser.wait_for("[data-testid=request-rows] tbody tr").await;
-    let requested = browser.requested().await;
-    for part in ["fidelio-viewer_bg.wasm", "Inter-Regular.woff2", "bundles/0/"] {
-        assert!(requested.iter().any(|url| url.contains(part)), "{part} was asked for");
+    // The list does tell when a page or its worker asks another machine.
+    browser.script_async(ASK_ELSEWHERE, Vec::new()).await;
+    let asked = browser.close_and_list_asked(&["elsewhere.test"]).await;
+    let of_pages: Vec<&str> = asked.iter().filter(|asked| asked.by.is_some()).map(|asked| asked.url.as_str()).collect();
+    for part in
+        ["fidelio-viewer_bg.wasm", "Inter-Regular.woff2", "bundles/0/", "elsewhere.test/page", "elsewhere.test/worker"]
+    {
+        assert!(of_pages.iter().any(|url| url.contains(part)), "{part} was asked for");
     }
     let site = view.site();
-    for url in requested.iter().filter(|url| *url != "about:blank") {
-        assert!(url.starts_with(&site), "{url} is not of this page's server");
+    for url in of_pages.iter().filter(|url| !url.contains("elsewhere.test")) {
+        assert!(
+            url.starts_with(&site) || url.starts_with("blob:") || url.starts_with("data:"),
+            "{url} is not of this page's server"
+        );
     }
-    // The log does tell when a page asks another machine.
-    browser.script("fetch('http://elsewhere.test/x').catch(() => 0); return 0").await;
-    browser.wait_for_request("elsewhere.test").await;
-    browser.close().await;
 }
+
+const ASK_ELSEWHERE: &str = "
+    const [done] = arguments;
+    fetch('http://elsewhere.test/page').catch(() => 0).then(() => {
+        const script = `fetch('http://elsewhere.test/worker').catch(() => 0).then(postMessage)`;
+        new Worker(URL.createObjectURL(new Blob([script]))).onmessage = () => done(true);
+    });";
 
 #[tokio::test]
 async fn it_fits_every_width_in_light_and_dark() {
     let sample = Sample::get();
     let view = View::of(&sample.bundle);
-    for (width, height) in [(390, 1700), (1280, 1300)] {
+    let browser = Browser::start().await;
+    for (width, height) in [(390, 1700), (1280, 1300), (2560, 1440)] {
         for scheme in ["light", "dark"] {
-            let browser = Browser::looking(width, height, scheme).await;
+            browser.set_size(width, height);
+            browser.set_media(&[("prefers-color-scheme", scheme)]);
             browser.open(&view.site()).await;
             browser.wait_for("[data-testid=empty]").await;
             browser.screenshot(&format!("empty-{width}-{scheme}")).await;
@@ -219,9 +236,9 @@ async fn it_fits_every_width_in_light_and_dark() {
             assert!(size[1].as_u64() <= size[0].as_u64(), "the page fits its {width} pixels: {size}");
             assert!(browser.script(INK).await.as_u64() > Some(1000), "the chart is drawn");
             browser.screenshot(&format!("report-{width}-{scheme}")).await;
-            browser.close().await;
         }
     }
+    browser.close().await;
 }
 
 /// Pixels of the canvas in the real curve's colour.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
 
-use crate::browser::harness::{root, scratch};
+use super::harness::{root, scratch};
 
 /// A broken file.
 pub struct BadFile {

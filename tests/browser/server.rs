@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use crate::browser::harness::{Sample, View};
+use super::harness::{Sample, View};
 
 /// Sends `head` and reads the whole answer.
 fn ask(view: &View, head: &str) -> (String, Vec<u8>) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fidelio_shared::explore::answers::Overview;
+use fidelio_shared::explore::data_link;
 use fidelio_shared::schema::comparison::Comparison;
 use leptos::prelude::*;
 use web_sys::Blob;
@@ -99,8 +100,10 @@ impl Session {
             Source::Data(data) => {
                 let session = Session::new(id, "comparison in a link".to_owned(), Some(source.clone()));
                 session.rows.set(Rows::Missing(Problem::no_rows_in_link()));
-                let _ = (data, of_link, Problem::broken_link);
-                session.stage.set(Stage::Failed(Problem::no_rows_in_link()));
+                session.stage.set(match data_link::decode(data) {
+                    Ok(comparison) => Stage::Open(Arc::new(of_link(comparison))),
+                    Err(error) => Stage::Failed(Problem::broken_link(&error)),
+                });
                 session
             }
         }
