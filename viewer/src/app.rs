@@ -28,6 +28,8 @@ pub struct View {
     pub state: RwSignal<ViewState>,
     /// Colours of figures, by the system's wishes.
     pub theme: Signal<Theme>,
+    /// The figures' font has come.
+    pub has_fonts: RwSignal<bool>,
     /// What other settings gave, and in which bundle they were tried.
     pub what_if: RwSignal<Option<(u32, Arc<WhatIfAnswer>)>>,
     /// What was just done, for those who cannot see it.
@@ -43,6 +45,7 @@ impl View {
             sessions: RwSignal::new(Vec::new()),
             state: RwSignal::new(ViewState::default()),
             theme: theme::follow(),
+            has_fonts: theme::fonts(),
             what_if: RwSignal::new(None),
             said: RwSignal::new(String::new()),
             next_id: StoredValue::new(0),

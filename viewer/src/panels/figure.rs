@@ -1,7 +1,9 @@
 //! A figure: one drawing of `shared::charts` on a canvas, sharp at any pixel ratio and in the page's colours, and above
 //! it whatever moves (cursors, brushes), which need not draw it again.
 
-use fidelio_shared::charts::{Axis, FONT_FAMILY, Fractions, Lettering, Look, Theme};
+use std::time::Duration;
+
+use fidelio_shared::charts::{Axis, Fractions, Lettering, Look, Theme};
 use leptos::html::Canvas;
 use leptos::prelude::*;
 use plotters::coord::Shift;
@@ -9,7 +11,6 @@ use plotters::prelude::{DrawingArea, IntoDrawingArea};
 use plotters_canvas::CanvasBackend;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
-use wasm_bindgen_futures::JsFuture;
 use web_sys::{HtmlCanvasElement, ResizeObserver};
 
 use crate::app::View;
@@ -57,9 +58,9 @@ pub fn Figure<E: std::fmt::Display>(
     let view = expect_context::<View>();
     let canvas = NodeRef::<Canvas>::new();
     observe(canvas, size);
-    let fonts = fonts_loaded();
     Effect::new(move |_| {
-        fonts.track();
+        // A canvas does not draw itself again when its font comes.
+        view.has_fonts.track();
         let (theme, size) = (view.theme.get(), size.get());
         if let Some(sheet) = canvas.get().and_then(|canvas| sheet(&canvas, size, theme))
             && let Err(error) = paint(&sheet)
@@ -87,7 +88,8 @@ fn sheet(canvas: &HtmlCanvasElement, (width, height): (f64, f64), theme: Theme) 
     Some(Sheet { area: backend.into_drawing_area(), theme, scale })
 }
 
-/// Keeps `size` at the canvas's size.
+/// Keeps `size` at the canvas's size. The browser tells of it when it has laid the page out, and each figure is then drawn
+/// in a task of its own: together they would hold up the page.
 fn observe(canvas: NodeRef<Canvas>, size: RwSignal<(f64, f64)>) {
     let observer = StoredValue::new_local(None::<(ResizeObserver, Closure<dyn FnMut()>)>);
     Effect::new(move |_| {
@@ -99,8 +101,7 @@ fn observe(canvas: NodeRef<Canvas>, size: RwSignal<(f64, f64)>) {
                 let _ = size.try_set((shown.width(), shown.height()));
             }
         };
-        measure();
-        let on_resize = Closure::<dyn FnMut()>::new(measure);
+        let on_resize = Closure::<dyn FnMut()>::new(move || set_timeout(measure.clone(), Duration::ZERO));
         if let Ok(resize) = ResizeObserver::new(on_resize.as_ref().unchecked_ref()) {
             resize.observe(&canvas);
             observer.set_value(Some((resize, on_resize)));
@@ -113,15 +114,4 @@ fn observe(canvas: NodeRef<Canvas>, size: RwSignal<(f64, f64)>) {
             }
         });
     });
-}
-
-/// Changes when the figures' font has come: a canvas does not draw itself again.
-fn fonts_loaded() -> RwSignal<bool> {
-    let loaded = RwSignal::new(false);
-    leptos::task::spawn_local(async move {
-        let font = document().fonts().load(&format!("12px {FONT_FAMILY}"));
-        let _ = JsFuture::from(font).await;
-        let _ = loaded.try_set(true);
-    });
-    loaded
 }

@@ -1,9 +1,10 @@
 //! Colours of figures, by what the system says of its user's wishes: light or dark, more contrast or not.
 
-use fidelio_shared::charts::Theme;
+use fidelio_shared::charts::{FONT_FAMILY, Theme};
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
+use wasm_bindgen_futures::JsFuture;
 
 /// The theme of now; follows when the wishes change.
 pub fn follow() -> Signal<Theme> {
@@ -14,6 +15,17 @@ pub fn follow() -> Signal<Theme> {
         (false, true) => Theme::HIGH_CONTRAST_LIGHT,
         (true, true) => Theme::HIGH_CONTRAST_DARK,
     })
+}
+
+/// True once the figures' font has come.
+pub fn fonts() -> RwSignal<bool> {
+    let loaded = RwSignal::new(false);
+    leptos::task::spawn_local(async move {
+        let font = document().fonts().load(&format!("12px {FONT_FAMILY}"));
+        let _ = JsFuture::from(font).await;
+        let _ = loaded.try_set(true);
+    });
+    loaded
 }
 
 /// Whether a media query holds, now and later. Lives as long as the page.
