@@ -10,7 +10,10 @@ use divan::counter::{BytesCount, ItemsCount};
 use fidelio::workload::PromptTokenizer;
 use fidelio_shared::bundle::{BundleReader, BundleWriter, SIM_RUN};
 use fidelio_shared::compare::compare;
+use fidelio_shared::explore::Explorer;
+use fidelio_shared::explore::questions::Selection;
 use fidelio_shared::latency::{BatchShape, LatencyModel, StepTime};
+use fidelio_shared::metrics::Metric;
 use fidelio_shared::report::{comparison_markdown, tables};
 use fidelio_shared::schema::comparison::CompareOptions;
 use fidelio_shared::schema::{
@@ -19,6 +22,7 @@ use fidelio_shared::schema::{
 };
 use fidelio_shared::serving::{Policy, SchedulerConfig, TokenEvent};
 use fidelio_shared::simulate::{Recorder, simulate};
+use fidelio_shared::stats::Percentile;
 use fidelio_shared::time::Nanos;
 
 fn main() {
@@ -159,6 +163,26 @@ fn compare_two_runs_of_1m_token_rows_from_csv(bencher: Bencher) {
         let comparison = compare(&[real], &sim, None, &options()).expect("comparable");
         (tables(&comparison), comparison_markdown(&comparison))
     });
+}
+
+/// A brushed third of a million gaps a side, reduced again: percentiles, distances, curves. The columns are in order.
+#[divan::bench]
+fn reduce_a_third_of_1m_gaps(bencher: Bencher) {
+    let mut explorer = Explorer::new(vec![run("real_run", 1)], run(SIM_RUN, 2), None, &options()).expect("runs");
+    let arrivals = Some((5_000_000_000, 12_000_000_000));
+    let selection = Selection { arrivals, ..Selection::default() };
+    let mut reduce = move || explorer.reduce(Metric::Itl, &selection, &Percentile::USUAL).expect("gaps");
+    reduce();
+    bencher.bench_local(reduce);
+}
+
+/// The order of a million gaps a side, taken once a metric, and the whole reduced.
+#[divan::bench(sample_count = 10)]
+fn put_1m_gaps_in_order(bencher: Bencher) {
+    let (real, sim) = (run("real_run", 1), run(SIM_RUN, 2));
+    bencher
+        .with_inputs(|| Explorer::new(vec![real.clone()], sim.clone(), None, &options()).expect("runs"))
+        .bench_local_values(|mut explorer| explorer.reduce(Metric::Itl, &Selection::default(), &Percentile::USUAL));
 }
 
 /// A bundle of two runs of a million token rows: opened, hashes checked, both runs parsed.
