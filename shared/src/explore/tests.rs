@@ -142,7 +142,15 @@ fn a_part_reduced_is_the_comparison_of_that_part() {
         Selection { arrivals: Some(middle), prompt_tokens: Some((5, 40)) },
     ];
     for selection in selections {
-        let ids: Vec<usize> = (0..200).filter(|id| selection.holds(&real.requests[*id])).collect();
+        let ((from, before), (least, most)) =
+            (selection.arrivals.unwrap_or((0, u64::MAX)), selection.prompt_tokens.unwrap_or((0, u32::MAX)));
+        let is_chosen = |row: &RequestRow| {
+            row.arrival.0 >= from
+                && row.arrival.0 < before
+                && row.num_prefill_tokens >= least
+                && row.num_prefill_tokens <= most
+        };
+        let ids: Vec<usize> = (0..200).filter(|id| is_chosen(&real.requests[*id])).collect();
         assert!((20..190).contains(&ids.len()), "{}", ids.len());
         let [a, b, c] = [&real, &repeat, &sim].map(|run| part(run, &ids));
         let comparison = compare(&[a, b], &c, None, &options()).expect("pairs");
