@@ -157,6 +157,9 @@ mod tests {
         for place in extremes(&points) {
             assert!(has(points[place].id));
         }
+        // Few cells, of which the extremes are not the first.
+        let few = thin(&points, 16);
+        assert!(extremes(&points).iter().all(|place| few.iter().any(|point| point.id == points[*place].id)));
         assert!(kept.windows(2).all(|pair| pair[0].id < pair[1].id), "in the order they came");
         // Every point has a kept one near it.
         let far = points.iter().step_by(97).map(|point| {
