@@ -1,7 +1,7 @@
 // Keeps the site for offline use, and nothing else: bundles and whatever other hosts send never pass through here.
 const CACHE = 'fidelio-site';
 const FILES = [
-  '', 'base.css', 'boot.js', 'fidelio-viewer.js', 'fidelio-viewer_bg.wasm', 'icon.svg', 'index.html',
+  '', 'base.css', 'beside.css', 'boot.js', 'fidelio-viewer.js', 'fidelio-viewer_bg.wasm', 'icon.svg', 'index.html',
   'Inter-Regular.woff2', 'Inter-SemiBold.woff2', 'panels.css', 'report.css', 'worker.js',
 ];
 const SITE = new Map(FILES.map((file) => [new URL(file, self.registration.scope).pathname, file]));

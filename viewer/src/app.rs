@@ -67,6 +67,11 @@ impl View {
         self.sessions.with(|sessions| sessions.get(focus).or(sessions.first()).copied())
     }
 
+    /// Where a bundle stands among those that are open.
+    pub fn place(self, session: Session) -> Option<usize> {
+        self.sessions.with(|sessions| sessions.iter().position(|one| *one == session))
+    }
+
     /// Whether a panel is unfolded.
     pub fn is_open(self, panel: Panel) -> bool {
         self.state.with(|state| state.open.contains(&panel))
@@ -126,13 +131,13 @@ impl View {
         let place = self.sessions.with_untracked(|sessions| sessions.iter().position(|one| *one == session));
         self.sessions.update(|sessions| sessions.retain(|one| *one != session));
         let Some(place) = place else { return };
-        let is_empty = self.sessions.with_untracked(Vec::is_empty);
+        let num_left = self.sessions.with_untracked(Vec::len);
         self.state.update(|state| {
-            if is_empty {
+            if num_left == 0 {
                 *state = ViewState::default();
             }
             for at in [&mut state.focus, &mut state.reference] {
-                *at -= usize::from(*at > place);
+                *at = (*at - usize::from(*at > place)).min(num_left.saturating_sub(1));
             }
         });
     }

@@ -9,9 +9,11 @@ use crate::app::{Beside, View};
 use crate::open::{Problem, pick};
 use crate::panels::bar::BundleBar;
 use crate::panels::facts::Distances;
-use crate::panels::metrics::Metrics;
+use crate::panels::metrics::{Metrics, chosen};
 use crate::panels::provenance::Provenance;
 use crate::panels::verdict::{Notices, VerdictLine, VerdictMark};
+use crate::panels::versus::Versus;
+use crate::panels::what_if::WhatIfFold;
 use crate::session::{Session, Stage};
 use crate::words::{megabytes, with_code};
 use crate::worker::protocol::{Opened, Work};
@@ -163,12 +165,15 @@ pub fn Failed(session: Session, problem: Problem) -> impl IntoView {
 /// The comparison, most important first.
 #[component]
 pub fn Report(session: Session, opened: Arc<Opened>) -> impl IntoView {
+    let metric = chosen(expect_context::<View>(), &opened);
     view! {
         <article class="report" data-testid="report">
             <VerdictLine opened=Arc::clone(&opened)/>
             <Notices opened=Arc::clone(&opened)/>
-            <Metrics session opened=Arc::clone(&opened)/>
+            <Metrics session opened=Arc::clone(&opened) metric/>
+            <Versus metric/>
             <Distances opened=Arc::clone(&opened)/>
+            <WhatIfFold session opened=Arc::clone(&opened) metric/>
             <Provenance session opened/>
         </article>
     }

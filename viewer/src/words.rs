@@ -54,6 +54,14 @@ pub fn megabytes(bytes: u64) -> String {
     }
 }
 
+/// What `shared` says in passing, as a sentence of its own.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    let stop = if text.ends_with('.') { "" } else { "." };
+    format!("{first}{}{stop}", letters.as_str())
+}
+
 /// Text with its `literals` set as code.
 pub fn with_code(text: &str) -> impl IntoView + use<> {
     let part = |(index, part): (usize, &str)| match index % 2 {

@@ -4,6 +4,7 @@
 //! the functions that made the comparison, so the whole gives its very numbers.
 
 pub mod answers;
+pub mod beside;
 mod columns;
 pub mod data_link;
 mod filter;

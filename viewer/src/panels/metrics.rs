@@ -15,6 +15,7 @@ use web_sys::KeyboardEvent;
 use crate::app::View;
 use crate::panels::distribution::Distribution;
 use crate::panels::percentiles::PercentileTable;
+use crate::panels::runs::Repeats;
 use crate::panels::strip::Strips;
 use crate::panels::verdict::VerdictMark;
 use crate::session::{self, Session};
@@ -34,16 +35,20 @@ pub struct Shown {
     pub is_brushed: Memo<bool>,
 }
 
+/// The metric that the link asks for if the bundle has it, else its first; `None` when it has none.
+pub fn chosen(view: View, opened: &Opened) -> Memo<Option<Metric>> {
+    let names: Vec<Metric> = opened.comparison.metrics.iter().map(|entry| entry.metric).collect();
+    view.part(move |state| state.metric.filter(|metric| names.contains(metric)).or(names.first().copied()))
+}
+
 /// Tabs and what they show, and the strips to brush.
 #[component]
-pub fn Metrics(session: Session, opened: Arc<Opened>) -> impl IntoView {
-    let view = expect_context::<View>();
+pub fn Metrics(session: Session, opened: Arc<Opened>, metric: Memo<Option<Metric>>) -> impl IntoView {
     let metrics = StoredValue::new(opened.comparison.metrics.clone());
-    let names: Vec<Metric> = metrics.with_value(|all| all.iter().map(|entry| entry.metric).collect());
-    let Some(first) = names.first().copied() else {
+    let Some(first) = metrics.with_value(|all| all.first().map(|entry| entry.metric)) else {
         return view! { <p class="panel">"These runs share no metric: neither has a request with output on both sides."</p> }.into_any();
     };
-    let chosen = view.part(move |state| state.metric.filter(|metric| names.contains(metric)).unwrap_or(first));
+    let chosen = Memo::new(move |_| metric.get().unwrap_or(first));
     let shown = shown(session, metrics, chosen);
     view! {
         <section class="metrics" aria-label="Metrics">
@@ -54,6 +59,7 @@ pub fn Metrics(session: Session, opened: Arc<Opened>) -> impl IntoView {
                     <Distribution session shown/>
                     <PercentileTable shown/>
                 </div>
+                <Repeats session metric/>
                 <Strips session opened/>
             </div>
         </section>

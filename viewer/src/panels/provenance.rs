@@ -6,9 +6,9 @@ use fidelio_shared::report::thousands;
 use fidelio_shared::schema::comparison::{Comparison, ParityRow, ParityState, RunIdentity};
 use fidelio_shared::schema::{Manifest, Writer};
 use leptos::prelude::*;
-use serde_json::{Map, Value};
 
 use crate::panels::fold::Fold;
+use crate::panels::parameters::Parameters;
 use crate::session::Session;
 use crate::state::Panel;
 use crate::words::megabytes;
@@ -18,25 +18,20 @@ use crate::worker::protocol::Opened;
 #[component]
 pub fn Provenance(session: Session, opened: Arc<Opened>) -> impl IntoView {
     let comparison = StoredValue::new(opened.comparison.clone());
+    let opened = StoredValue::new(opened);
     let is_matched = |row: &&ParityRow| matches!(row.state, ParityState::Matched | ParityState::Defaulted);
     let (matched, all) = comparison
         .with_value(|comparison| (comparison.parity.iter().filter(is_matched).count(), comparison.parity.len()));
-    let params = move || {
-        comparison.with_value(|comparison| {
-            let real = comparison.real.first().map(|run| run.params.clone()).unwrap_or_default();
-            (real, comparison.sim.params.clone())
-        })
-    };
-    let manifest = StoredValue::new(opened.manifest.clone());
+    let manifest = StoredValue::new(opened.with_value(|opened| opened.manifest.clone()));
     view! {
         <Fold panel=Panel::Runs title="Runs and provenance" note="who ran what, on what, from which commit">
-            <Runs comparison=comparison.get_value()/>
+            <Runs session opened=opened.get_value()/>
         </Fold>
         <Fold panel=Panel::Parity title="Same experiment?" note=format!("{matched} of {all} settings known to match")>
             <Parity rows=comparison.with_value(|comparison| comparison.parity.clone())/>
         </Fold>
         <Fold panel=Panel::Parameters title="Resolved parameters" note="of both runs, differences first">
-            {let (real, sim) = params(); view! { <Parameters real sim/> }}
+            <Parameters session opened=opened.get_value()/>
         </Fold>
         {manifest.get_value().map(|found| view! {
             <Fold panel=Panel::Files title="Files in the bundle" note=format!("{}", found.files.len() + 1)>
@@ -58,8 +53,8 @@ const FIELDS: [(&str, Field); 7] = [
 ];
 
 #[component]
-fn Runs(comparison: Comparison) -> impl IntoView {
-    let Comparison { real, sim, workload, writer, options, .. } = comparison;
+fn Runs(session: Session, opened: Arc<Opened>) -> impl IntoView {
+    let Comparison { real, sim, workload, writer, options, .. } = opened.comparison.clone();
     let sides: Vec<RunIdentity> = real.into_iter().chain([sim]).collect();
     let num_real = sides.len() - 1;
     let head = (0..sides.len()).map(|index| match (index == num_real, num_real) {
@@ -83,13 +78,21 @@ fn Runs(comparison: Comparison) -> impl IntoView {
     );
     view! {
         <div class="scroll" role="region" tabindex="0" aria-label="Runs">
-            <table class="words">
-                <thead><tr><td></td>{head.map(|name| view! { <th scope="col">{name}</th> }).collect_view()}</tr></thead>
+            <table class="words" data-testid="runs-identity">
+                <caption class="sr-only">"Who ran what, on what, from which commit"</caption>
+                <thead><tr><th scope="col"><span class="sr-only">"What"</span></th>{head.map(|name| view! { <th scope="col">{name}</th> }).collect_view()}</tr></thead>
                 <tbody>{rows.into_iter().collect_view()}</tbody>
             </table>
         </div>
         <dl class="list">
             <dt>"Workload"</dt><dd>{workload_tokens}<br/><code>{workload.sha256}</code></dd>
+            <dt>"Bundle"</dt>
+            <dd>
+                {opened.name.clone()}{opened.num_bytes.map(|bytes| format!(", {}", megabytes(bytes)))}<br/>
+                <code data-testid="bundle-identity">
+                    {move || session.sha256.get().unwrap_or_else(|| "its hash is computed when its rows are read".to_owned())}
+                </code>
+            </dd>
             <dt>"Tolerance"</dt><dd>{tolerance}</dd>
             <dt>"Compared by"</dt><dd>{writer_words(&writer)}</dd>
         </dl>
@@ -117,31 +120,20 @@ fn Parity(rows: Vec<ParityRow>) -> impl IntoView {
             ParityState::Unknown => ("unsure", "unknown"),
         };
         view! {
-            <tr><th scope="row"><code>{row.setting}</code></th>{said(row.real)}{said(row.sim)}
+            <tr data-setting=row.setting.clone()><th scope="row"><code>{row.setting.clone()}</code></th>{said(row.real)}{said(row.sim)}
                 <td class=format!("said {class}")>{words}</td></tr>
         }
     };
     view! {
-        <div class="scroll" role="region" tabindex="0" aria-label="Settings that must match">
-            <table class="words">
+        <div class="scroll tall" role="region" tabindex="0" aria-label="Settings that must match">
+            <table class="words" data-testid="parity-table">
+                <caption class="sr-only">"Settings that both runs must share"</caption>
                 <thead><tr><th scope="col">"Setting"</th><th scope="col">"Real"</th><th scope="col">"Simulated"</th>
                     <th scope="col">"State"</th></tr></thead>
                 <tbody>{rows.into_iter().map(row).collect_view()}</tbody>
             </table>
         </div>
     }
-}
-
-#[component]
-fn Parameters(real: Map<String, Value>, sim: Map<String, Value>) -> impl IntoView {
-    let block = |title: &'static str, params: Map<String, Value>| {
-        let text = match params.is_empty() {
-            true => "The run does not say.".to_owned(),
-            false => serde_json::to_string_pretty(&params).unwrap_or_default(),
-        };
-        view! { <section><h3>{title}</h3><pre tabindex="0">{text}</pre></section> }
-    };
-    view! { <div class="two">{block("Real", real)}{block("Simulated", sim)}</div> }
 }
 
 #[component]
@@ -159,8 +151,9 @@ fn Files(session: Session, manifest: Manifest) -> impl IntoView {
         {move || session.sha256.get().map(|sha256| view! {
             <p class="small">"SHA-256 of the bundle: "<code data-testid="bundle-hash">{sha256}</code></p>
         })}
-        <div class="scroll" role="region" tabindex="0" aria-label="Files">
-            <table class="words">
+        <div class="scroll tall" role="region" tabindex="0" aria-label="Files">
+            <table class="words" data-testid="files-table">
+                <caption class="sr-only">"Files of the bundle"</caption>
                 <thead><tr><th scope="col">"File"</th><th scope="col" class="number">"Size"</th>
                     <th scope="col">"SHA-256"</th></tr></thead>
                 <tbody>{manifest.files.into_iter().map(row).collect_view()}</tbody>

@@ -6,7 +6,7 @@ use fidelio_shared::schema::comparison::{NoticeKind, RunIdentity};
 use fidelio_shared::stats::Verdict;
 use leptos::prelude::*;
 
-use crate::words::{run_line, typeset, verdict_class, verdict_path, with_code};
+use crate::words::{run_line, sentence, typeset, verdict_class, verdict_path, with_code};
 use crate::worker::protocol::Opened;
 
 /// A verdict as a mark; the words stand beside it wherever it is used.
@@ -81,11 +81,4 @@ fn heading(kind: NoticeKind) -> &'static str {
         NoticeKind::Definition => "Another tool's metrics.",
         NoticeKind::Summary => "A summary, not the runs.",
     }
-}
-
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
-    let stop = if text.ends_with('.') { "" } else { "." };
-    format!("{first}{}{stop}", letters.as_str())
 }

@@ -40,7 +40,25 @@ pub fn answer<T: Send + Sync + 'static>(
     question: impl Fn() -> Option<Ask> + 'static,
     pick: fn(Answer) -> Option<T>,
 ) -> ReadSignal<Option<T>> {
+    asked(session, question, move |_, answer| pick(answer))
+}
+
+/// The same, each answer with what it answers.
+pub fn answer_to<T: Send + Sync + 'static>(
+    session: Session,
+    question: impl Fn() -> Option<Ask> + 'static,
+    pick: fn(Answer) -> Option<T>,
+) -> ReadSignal<Option<(Ask, T)>> {
+    asked(session, question, move |ask, answer| pick(answer).map(|answer| (ask.clone(), answer)))
+}
+
+fn asked<T: Send + Sync + 'static>(
+    session: Session,
+    question: impl Fn() -> Option<Ask> + 'static,
+    pick: impl Fn(&Ask, Answer) -> Option<T> + 'static,
+) -> ReadSignal<Option<T>> {
     let (answer, set_answer) = signal(None);
+    let pick: Pick<T> = Box::new(pick);
     let desk = Rc::new(Desk { session, pick, busy: Cell::new(false), next: RefCell::new(None), set_answer });
     Effect::new(move |asked: Option<Option<Ask>>| {
         let ask = if session.has_rows() { question() } else { None };
@@ -54,9 +72,12 @@ pub fn answer<T: Send + Sync + 'static>(
     answer
 }
 
+/// Takes what was asked for out of its answer.
+type Pick<T> = Box<dyn Fn(&Ask, Answer) -> Option<T>>;
+
 struct Desk<T: Send + Sync + 'static> {
     session: Session,
-    pick: fn(Answer) -> Option<T>,
+    pick: Pick<T>,
     busy: Cell<bool>,
     next: RefCell<Option<Ask>>,
     set_answer: WriteSignal<Option<T>>,
@@ -71,9 +92,9 @@ impl<T: Send + Sync + 'static> Desk<T> {
         }
         self.busy.set(true);
         let desk = Rc::clone(&self);
-        self.session.ask(&ask, move |answer| {
+        self.session.ask(&ask.clone(), move |answer| {
             // The panel that asked may be gone by now.
-            let _ = desk.set_answer.try_set((desk.pick)(answer));
+            let _ = desk.set_answer.try_set((desk.pick)(&ask, answer));
             desk.busy.set(false);
             let next = desk.next.take();
             desk.ask(next);

@@ -17,7 +17,7 @@ use crate::link::Source;
 use crate::open::{Problem, address};
 use crate::worker::protocol::{Answer, Ask, Opened, Progress, Tell};
 
-pub use asking::{answer, settled};
+pub use asking::{answer, answer_to, settled};
 use client::Client;
 
 /// How far opening is.
