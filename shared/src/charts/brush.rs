@@ -7,7 +7,7 @@ use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
 
-use crate::charts::words::cut_to_width;
+use crate::charts::words::{cut_to_width, text_width, without_overlap};
 use crate::charts::{FONT_FAMILY, Look};
 
 /// What drawing on `DB` can fail with.
@@ -29,6 +29,12 @@ impl Lettering {
     pub const SVG: Lettering = Lettering { size: 1.24, drop: 0.0 };
     /// plotters' bitmap backend counts line heights, and centres what lies above the baseline too high.
     pub const BITMAP: Lettering = Lettering { size: 1.21, drop: 0.1 };
+
+    /// Size to ask for, over the size wanted.
+    #[cfg(test)]
+    pub(super) fn size(self) -> f64 {
+        self.size
+    }
 }
 
 /// Draws in logical pixels on an area that has `scale` device pixels to each.
@@ -90,12 +96,62 @@ impl<'a, DB: DrawingBackend> Brush<'a, DB> {
         self.area.draw(&Circle::new(self.device(at), device(radius), fill.filled()))
     }
 
+    /// A hollow dot: a ring of `color` with `inside` in it.
+    pub fn ring(&self, at: (f64, f64), radius: f64, color: RGBColor, inside: RGBColor) -> Drawn<DB> {
+        self.dot(at, radius, color, inside)?;
+        self.dot(at, radius - 2.0, inside, inside)
+    }
+
+    /// A dot without a ring, seen through.
+    pub fn speck(&self, at: (f64, f64), radius: f64, color: RGBColor, opacity: f64) -> Drawn<DB> {
+        let radius = libm::round(radius * self.scale).max(1.0) as i32;
+        self.area.draw(&Circle::new(self.device(at), radius, color.mix(opacity).filled()))
+    }
+
+    /// A filled rectangle from one corner to the other.
+    pub fn block(&self, from: (f64, f64), to: (f64, f64), color: RGBColor, opacity: f64) -> Drawn<DB> {
+        self.shape(&[from, (to.0, from.1), to, (from.0, to.1)], color, opacity)
+    }
+
+    /// The outline of such a rectangle.
+    pub fn frame(&self, from: (f64, f64), to: (f64, f64), color: RGBColor, width: f64) -> Drawn<DB> {
+        self.line(&[from, (to.0, from.1), to, (from.0, to.1), from], color, width)
+    }
+
     /// A word that begins at `at` and is cut where it would be wider than `room`.
     pub fn word_within(&self, text: &str, at: (f64, f64), size: f64, color: RGBColor, room: f64) -> Drawn<DB> {
         match cut_to_width(text, size, room) {
             cut if cut.is_empty() => Ok(()),
             cut => self.word(&cut, at, size, color, HPos::Left),
         }
+    }
+
+    /// Labels centred on their columns in one row; those that would touch one before them or leave `edges` are left
+    /// out.
+    pub fn labels_in_row(
+        &self,
+        labels: &[(f64, String)],
+        row: f64,
+        size: f64,
+        color: RGBColor,
+        edges: (f64, f64),
+    ) -> Drawn<DB> {
+        let boxes: Vec<(f64, f64)> = labels.iter().map(|(at, label)| (*at, text_width(label, size))).collect();
+        let shown = without_overlap(&boxes, edges, 4.0);
+        let shown = labels.iter().zip(shown).filter(|(_, is_shown)| *is_shown);
+        shown
+            .map(|(label, _)| label)
+            .try_for_each(|(at, label)| self.word(label, (*at, row), size, color, HPos::Center))
+    }
+
+    /// Labels that end at one column, each at its row; those that would touch one before them are left out.
+    pub fn labels_in_column(&self, labels: &[(f64, String)], column: f64, size: f64, color: RGBColor) -> Drawn<DB> {
+        let boxes: Vec<(f64, f64)> = labels.iter().map(|(row, _)| (*row, size)).collect();
+        let shown = without_overlap(&boxes, (f64::NEG_INFINITY, f64::INFINITY), 0.0);
+        let shown = labels.iter().zip(shown).filter(|(_, is_shown)| *is_shown);
+        shown
+            .map(|(label, _)| label)
+            .try_for_each(|(row, label)| self.word(label, (column, *row), size, color, HPos::Right))
     }
 
     /// A word at `at`, vertically centred on it.

@@ -72,9 +72,9 @@ pub fn draw_curves<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, curves: &C
         draw_panel(&brush, panel, curves, &times, (left, right, top, bottom), look)?;
     }
     let bottom = MARGIN_TOP + PITCH * panels.len() as f64 - 8.0;
-    for tick in times.ticks() {
-        brush.word(&tick.label, (times.pixel(tick.nanos), bottom + 15.0), TEXT, look.theme.muted, HPos::Center)?;
-    }
+    let labels: Vec<(f64, String)> =
+        times.ticks().into_iter().map(|tick| (times.pixel(tick.nanos), tick.label)).collect();
+    brush.labels_in_row(&labels, bottom + 15.0, TEXT, look.theme.muted, (1.0, width - 1.0))?;
     let title = format!("Time since the run began ({})", times.unit().symbol());
     brush.word(&title, ((left + right) / 2.0, bottom + 36.0), TEXT, look.theme.ink, HPos::Center)
 }
@@ -114,7 +114,7 @@ fn draw_panel<DB: DrawingBackend>(
         (_, true) => untold("simulated"),
         _ => panel.title.to_owned(),
     };
-    brush.word(&title, (left, top - 12.0), TEXT, theme.ink, HPos::Left)?;
+    brush.word_within(&title, (left, top - 12.0), TEXT, theme.ink, right + MARGIN_RIGHT - 4.0 - left)?;
     let path = |values: &[f64]| -> Vec<(f64, f64)> {
         let middle = |bin: usize| curves.from_ns as f64 + (bin as f64 + 0.5) * curves.bin_ns as f64;
         values.iter().enumerate().map(|(bin, value)| (times.pixel(middle(bin)), counts.pixel(*value))).collect()

@@ -7,9 +7,12 @@ use plotters::prelude::{IntoDrawingArea, SVGBackend};
 use crate::charts::brush::Drawn;
 use crate::charts::theme::FONT_WOFF2;
 use crate::charts::{
-    Axis, CdfFigure, FONT_FAMILY, Fractions, Lettering, Look, PROVENANCE_HEIGHT, ShiftFigure, Theme, curves_height,
-    draw_cdf, draw_cdf_of, draw_curves, draw_shift, draw_shift_of, draw_waterfall, draw_with_provenance,
+    Axis, CdfFigure, Counted, FONT_FAMILY, Fractions, Lettering, Look, PROVENANCE_HEIGHT, PairFigure, ScatterFigure,
+    ShiftFigure, Theme, curves_height, draw_cdf, draw_cdf_of, draw_curves, draw_histogram, draw_load_strip, draw_pairs,
+    draw_runs, draw_scatter, draw_shift, draw_shift_of, draw_steps, draw_timeline, draw_waterfall,
+    draw_with_provenance,
 };
+use crate::explore::answers::{Histogram, RequestTimeline, RunStrip, StepView};
 use crate::schema::attribution::Attribution;
 use crate::schema::comparison::MetricComparison;
 use crate::schema::curves::Curves;
@@ -72,6 +75,46 @@ pub fn shift_figure_svg(figure: &ShiftFigure, sheet: &Sheet) -> String {
 /// The waterfall on any sheet.
 pub fn waterfall_svg(attribution: &Attribution, sheet: &Sheet) -> String {
     svg(sheet, |area, look| draw_waterfall(area, attribution, look))
+}
+
+/// The curves of two runs on any sheet.
+pub fn curves_figure_svg(curves: &Curves, sheet: &Sheet) -> String {
+    svg(sheet, |area, look| draw_curves(area, curves, look))
+}
+
+/// The scatter on any sheet.
+pub fn scatter_svg(figure: &ScatterFigure, sheet: &Sheet) -> String {
+    svg(sheet, |area, look| draw_scatter(area, figure, look))
+}
+
+/// The errors of single requests on any sheet.
+pub fn pairs_svg(figure: &PairFigure, sheet: &Sheet) -> String {
+    svg(sheet, |area, look| draw_pairs(area, figure, look))
+}
+
+/// One request on any sheet; `window` as in [`draw_timeline`].
+pub fn timeline_svg(request: &RequestTimeline, window: Option<(u64, u64)>, sheet: &Sheet) -> String {
+    svg(sheet, |area, look| draw_timeline(area, request, window, look))
+}
+
+/// Engine steps on any sheet.
+pub fn steps_svg(view: &StepView, sheet: &Sheet) -> String {
+    svg(sheet, |area, look| draw_steps(area, view, look))
+}
+
+/// The load strip on any sheet.
+pub fn load_svg(curves: &Curves, sheet: &Sheet) -> String {
+    svg(sheet, |area, look| draw_load_strip(area, curves, look))
+}
+
+/// A histogram on any sheet.
+pub fn histogram_svg(histogram: &Histogram, of: Counted, sheet: &Sheet) -> String {
+    svg(sheet, |area, look| draw_histogram(area, histogram, of, look))
+}
+
+/// The real runs and the simulation on any sheet.
+pub fn runs_svg(strip: &RunStrip, sheet: &Sheet) -> String {
+    svg(sheet, |area, look| draw_runs(area, strip, look))
 }
 
 fn svg<D>(sheet: &Sheet, draw: D) -> String

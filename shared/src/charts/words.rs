@@ -97,6 +97,23 @@ mod tests {
         assert!(text_width("漢字", 10.0) >= 20.0);
     }
 
+    #[cfg(feature = "native")]
+    #[test]
+    fn every_advance_is_the_embedded_font_s() {
+        use crate::charts::Lettering;
+        use plotters::style::{FontDesc, FontFamily, FontStyle, register_font};
+        let name = "Widths";
+        assert!(register_font(name, FontStyle::Normal, crate::charts::theme::FONT_TTF).is_ok());
+        for letter in (' '..='~').chain("·µ–−±×".chars()) {
+            // Between others: a space alone has no outline.
+            let text = format!("H{letter}H{letter}H");
+            let font = FontDesc::new(FontFamily::Name(name), 1_000.0 * Lettering::BITMAP.size(), FontStyle::Normal);
+            let (width, _) = font.box_size(&text).expect("it can be measured");
+            let ours = text_width(&text, 1000.0);
+            assert!((f64::from(width) - ours).abs() < 0.02 * ours, "{text}: {width} by the font, {ours} by us");
+        }
+    }
+
     #[test]
     fn long_words_are_cut_with_an_ellipsis() {
         assert_eq!(cut_to_width("short", 12.0, 100.0), "short");

@@ -2,9 +2,25 @@
 //! the data makes it panic.
 
 mod distributions;
+mod figures;
 mod fixtures;
+mod rows;
 
 use super::text_width;
+use crate::schema::attribution::{Attribution, Breakdown, Split};
+
+/// An attribution of nothing but this.
+pub(super) fn attribution(e2e: Breakdown) -> Attribution {
+    Attribution {
+        sentence: String::new(),
+        split: Split::Steps,
+        limits: Vec::new(),
+        ttft: e2e.clone(),
+        e2e,
+        by_prompt_tokens: Vec::new(),
+        by_num_in_system: Vec::new(),
+    }
+}
 
 /// One label of an SVG, in logical pixels.
 #[derive(Clone, Debug)]
