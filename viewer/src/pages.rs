@@ -7,10 +7,14 @@ use leptos::prelude::*;
 
 use crate::app::{Beside, View};
 use crate::open::{Problem, pick};
+use crate::panels::attribution::AttributionPanel;
 use crate::panels::bar::BundleBar;
 use crate::panels::facts::Distances;
+use crate::panels::load::LoadPanel;
 use crate::panels::metrics::Metrics;
 use crate::panels::provenance::Provenance;
+use crate::panels::requests::RequestsPanel;
+use crate::panels::steps::StepsPanel;
 use crate::panels::verdict::{Notices, VerdictLine, VerdictMark};
 use crate::session::{Session, Stage};
 use crate::words::{megabytes, with_code};
@@ -168,6 +172,10 @@ pub fn Report(session: Session, opened: Arc<Opened>) -> impl IntoView {
             <VerdictLine opened=Arc::clone(&opened)/>
             <Notices opened=Arc::clone(&opened)/>
             <Metrics session opened=Arc::clone(&opened)/>
+            <RequestsPanel session opened=Arc::clone(&opened)/>
+            <StepsPanel session/>
+            <AttributionPanel session opened=Arc::clone(&opened)/>
+            <LoadPanel opened=Arc::clone(&opened)/>
             <Distances opened=Arc::clone(&opened)/>
             <Provenance session opened/>
         </article>
