@@ -2,7 +2,7 @@
 const CACHE = 'fidelio-site';
 const FILES = [
   '', 'base.css', 'beside.css', 'boot.js', 'fidelio-viewer.js', 'fidelio-viewer_bg.wasm', 'icon.svg', 'index.html',
-  'Inter-Regular.woff2', 'Inter-SemiBold.woff2', 'panels.css', 'report.css', 'worker.js',
+  'Inter-Regular.woff2', 'Inter-SemiBold.woff2', 'panels.css', 'report.css', 'rows.css', 'worker.js',
 ];
 const SITE = new Map(FILES.map((file) => [new URL(file, self.registration.scope).pathname, file]));
 

@@ -11,9 +11,11 @@ mod windows;
 
 pub use comparison::{comparison_markdown, tables};
 pub use definitions::{definitions_markdown, service_markdown};
+pub use load::load_rows;
 pub use metric::{cdf_csv, percentiles_csv};
 pub use run::{KeyResults, key_results, run_markdown};
 pub use steps::{Level, MeanPhases, ReplicaResults, StepResults, step_results};
+pub use windows::steady_words;
 
 use serde_json::Value;
 

@@ -7,10 +7,14 @@ use leptos::prelude::*;
 
 use crate::app::{Beside, View};
 use crate::open::{Problem, pick};
+use crate::panels::attribution::AttributionPanel;
 use crate::panels::bar::BundleBar;
 use crate::panels::facts::Distances;
+use crate::panels::load::LoadPanel;
 use crate::panels::metrics::{Metrics, chosen};
 use crate::panels::provenance::Provenance;
+use crate::panels::requests::RequestsPanel;
+use crate::panels::steps::StepsPanel;
 use crate::panels::verdict::{Notices, VerdictLine, VerdictMark};
 use crate::panels::versus::Versus;
 use crate::panels::what_if::WhatIfFold;
@@ -172,8 +176,12 @@ pub fn Report(session: Session, opened: Arc<Opened>) -> impl IntoView {
             <Notices opened=Arc::clone(&opened)/>
             <Metrics session opened=Arc::clone(&opened) metric/>
             <Versus metric/>
-            <Distances opened=Arc::clone(&opened)/>
+            <RequestsPanel session opened=Arc::clone(&opened)/>
+            <StepsPanel session/>
+            <AttributionPanel session opened=Arc::clone(&opened)/>
             <WhatIfFold session opened=Arc::clone(&opened) metric/>
+            <LoadPanel opened=Arc::clone(&opened)/>
+            <Distances opened=Arc::clone(&opened)/>
             <Provenance session opened/>
         </article>
     }

@@ -1,5 +1,6 @@
 //! Words and marks for what `shared` says: the same verdict reads the same in every panel.
 
+use fidelio_shared::charts::format_duration;
 use fidelio_shared::schema::comparison::RunIdentity;
 use fidelio_shared::stats::Verdict;
 use leptos::prelude::*;
@@ -18,6 +19,11 @@ pub fn typeset(text: &str) -> String {
 /// A fraction as a signed percentage, or a dash where there is none.
 pub fn percent(fraction: Option<f64>) -> String {
     fraction.map_or_else(|| "–".to_owned(), |fraction| typeset(&fidelio_shared::report::percent(fraction)))
+}
+
+/// A time in ns, or a dash where there is none.
+pub fn time(ns: Option<u64>) -> String {
+    ns.map_or_else(|| "–".to_owned(), |ns| format_duration(ns as f64))
 }
 
 /// Class of everything coloured by a verdict; the words are always there too.

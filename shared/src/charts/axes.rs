@@ -73,7 +73,7 @@ pub(super) fn count_labels(scale: &Scale, pixels: f64) -> Vec<(f64, String)> {
 }
 
 /// A count: `12`, `4,096`, and with one decimal where it is a mean: `3.5`.
-pub(super) fn count(value: f64) -> String {
+pub fn count(value: f64) -> String {
     match value {
         value if libm::fabs(value - libm::round(value)) < 0.05 || value >= 1_000.0 => {
             thousands(libm::round(value) as u64)

@@ -24,6 +24,7 @@ mod units;
 mod waterfall;
 mod words;
 
+pub use axes::count as format_count;
 pub use brush::Lettering;
 pub use cdf::{CdfLayout, Look, cdf_summary, draw_cdf, draw_cdf_of};
 pub use curves::{curves_height, curves_summary, draw_curves};

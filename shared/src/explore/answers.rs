@@ -104,6 +104,22 @@ pub struct TablePage {
     pub from: usize,
     /// The rows.
     pub rows: Vec<TableRow>,
+    /// The request that was to be found; `None` where it does not pass, or none was asked for.
+    #[serde(default)]
+    pub found: Option<Found>,
+}
+
+/// Where a request stands among the rows of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Which.
+    pub request_id: u32,
+    /// Its place, from 0.
+    pub place: usize,
+    /// The request before it.
+    pub previous: Option<u32>,
+    /// The request after it.
+    pub next: Option<u32>,
 }
 
 /// One request on both sides.

@@ -23,6 +23,8 @@ mod what_if;
 #[cfg(test)]
 mod what_if_tests;
 
+pub use steps::StepTotals;
+
 use std::collections::BTreeMap;
 
 use crate::compare::{Line, Repeats, attribute, compare_metric, line};

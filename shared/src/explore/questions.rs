@@ -58,6 +58,8 @@ pub struct TableQuestion {
     pub count: usize,
     /// Metrics shown.
     pub metrics: Vec<Metric>,
+    /// A request whose place among the rows is wanted too.
+    pub find: Option<u32>,
 }
 
 /// Settings of a "what if": what differs from the run that is explored.

@@ -3,6 +3,7 @@
 use crate::explore::Explorer;
 use crate::explore::answers::Scatter;
 use crate::explore::questions::Selection;
+use crate::explore::sides::rel_error;
 use crate::metrics::Metric;
 
 /// The finest grid has two to the power of this cells a side.
@@ -37,6 +38,21 @@ impl Explorer {
             real_ns: kept.iter().map(|point| point.real).collect(),
             sim_ns: kept.iter().map(|point| point.sim).collect(),
         }
+    }
+}
+
+impl Scatter {
+    /// (simulated - real) / real of the point at a place; `None` where the real time is zero.
+    pub fn rel_error(&self, place: usize) -> Option<f64> {
+        rel_error(*self.real_ns.get(place)?, *self.sim_ns.get(place)?)
+    }
+
+    /// Places of the points, the largest relative error first, equal ones as they are; those without one last.
+    pub fn by_error(&self) -> Vec<usize> {
+        let size = |place: usize| self.rel_error(place).map_or(-1.0, f64::abs);
+        let mut keys: Vec<(f64, usize)> = (0..self.ids.len()).map(|place| (size(place), place)).collect();
+        keys.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        keys.into_iter().map(|(_, place)| place).collect()
     }
 }
 
@@ -181,6 +197,18 @@ mod tests {
         }
         let equal = vec![Point { id: 0, real: 5, sim: 5 }; 1_000];
         assert!(thin(&equal, 10).len() <= 10);
+    }
+
+    #[test]
+    fn points_are_walked_from_the_worst() {
+        let scatter = Scatter {
+            num_requests: 4,
+            ids: vec![7, 8, 9, 10],
+            real_ns: vec![100, 0, 200, 100],
+            sim_ns: vec![110, 5, 50, 190],
+        };
+        assert_eq!(scatter.by_error(), [3, 2, 0, 1]);
+        assert_eq!([scatter.rel_error(2), scatter.rel_error(1), scatter.rel_error(9)], [Some(-0.75), None, None]);
     }
 
     #[test]

@@ -35,6 +35,11 @@ impl Explorer {
     }
 }
 
+/// (simulated - real) / real; `None` where the real one is zero.
+pub(super) fn rel_error(real: u64, sim: u64) -> Option<f64> {
+    (real > 0).then(|| (i128::from(sim) - i128::from(real)) as f64 / real as f64)
+}
+
 impl Sides<'_> {
     /// A metric of (the real, the simulated) side, ns; none of one that has no single value a request.
     pub fn value(&self, metric: Metric) -> (Option<u64>, Option<u64>) {
@@ -48,8 +53,7 @@ impl Sides<'_> {
     /// Size of the relative error of a metric; `None` without both values, or where the real one is zero.
     pub fn error(&self, metric: Metric) -> Option<f64> {
         let (real, sim) = self.value(metric);
-        let (real, sim) = (real.filter(|real| *real > 0)?, sim?);
-        Some(real.abs_diff(sim) as f64 / real as f64)
+        rel_error(real?, sim?).map(f64::abs)
     }
 
     /// Output tokens: those compared, else those of the side that has some.

@@ -57,6 +57,46 @@ fn lane(steps: &[StepRow], (from, to): (u64, u64), num_bins: usize) -> StepLane 
     }
 }
 
+/// What a run did in a window, over its bins.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepTotals {
+    /// Steps that touch it.
+    pub num_steps: usize,
+    /// Prefill tokens computed.
+    pub prefill_tokens: f64,
+    /// Tokens decoded.
+    pub decode_tokens: f64,
+    /// Time in steps, ns.
+    pub duration_ns: f64,
+    /// Host time in them, ns.
+    pub host_ns: f64,
+    /// Mean duration of a step, ns; 0 without steps.
+    pub mean_ns: f64,
+    /// KV blocks in use, most.
+    pub most_kv_blocks: f64,
+    /// Sequences waiting, most: of means, where bins hold several steps.
+    pub most_waiting: f64,
+}
+
+impl StepLane {
+    /// The sums.
+    pub fn totals(&self) -> StepTotals {
+        let sum = |means: &[f64]| self.weights.iter().zip(means).map(|(weight, mean)| weight * mean).sum::<f64>();
+        let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
+        let (weight, duration_ns) = (self.weights.iter().sum::<f64>(), sum(&self.duration_ns));
+        StepTotals {
+            num_steps: self.num_steps,
+            prefill_tokens: sum(&self.prefill_tokens),
+            decode_tokens: sum(&self.decode_seqs),
+            duration_ns,
+            host_ns: sum(&self.host_ns),
+            mean_ns: if weight > 0.0 { duration_ns / weight } else { 0.0 },
+            most_kv_blocks: most(&self.kv_blocks),
+            most_waiting: most(&self.waiting),
+        }
+    }
+}
+
 /// Sums over steps, each times its weight; of KV blocks the largest.
 #[derive(Default)]
 struct Bin {

@@ -1,10 +1,10 @@
 //! The request table: chosen, sorted and filtered once, then given page by page.
 
 use crate::explore::Explorer;
-use crate::explore::answers::{TablePage, TableRow};
+use crate::explore::answers::{Found, TablePage, TableRow};
 use crate::explore::filter::Filter;
 use crate::explore::questions::{Column, TableQuestion};
-use crate::explore::sides::Sides;
+use crate::explore::sides::{Sides, rel_error};
 use crate::metrics::Metric;
 use crate::schema::{RequestRow, RequestStatus};
 
@@ -23,7 +23,7 @@ pub(super) struct TableOrder {
 impl Explorer {
     /// One page of the request table. The next page of the same question takes no sorting.
     pub fn requests(&mut self, question: &TableQuestion) -> TablePage {
-        let asked = TableQuestion { from: 0, count: 0, metrics: Vec::new(), ..question.clone() };
+        let asked = TableQuestion { from: 0, count: 0, metrics: Vec::new(), find: None, ..question.clone() };
         let order = match self.table.take().filter(|order| order.question == asked) {
             Some(order) => order,
             None => self.order(asked),
@@ -36,6 +36,7 @@ impl Explorer {
             filter_problem: order.filter_problem.clone(),
             from,
             rows: places.map(|index| row(&self.sides(*index as usize), &question.metrics)).collect(),
+            found: question.find.and_then(|request| order.find(request)),
         };
         self.table = Some(order);
         page
@@ -60,6 +61,23 @@ impl Explorer {
         });
         let requests = keys.into_iter().map(|(_, index)| index).collect();
         TableOrder { question, requests, filter_problem }
+    }
+}
+
+impl TableOrder {
+    /// Where a request stands, and who beside it. Ids of a run are places in it.
+    fn find(&self, request_id: u32) -> Option<Found> {
+        let place = self.requests.iter().position(|index| *index == request_id)?;
+        let at = |place: usize| self.requests.get(place).copied();
+        Some(Found { request_id, place, previous: place.checked_sub(1).and_then(at), next: at(place + 1) })
+    }
+}
+
+impl TableRow {
+    /// (simulated - real) / real of the metric at a place of `values`; `None` without both, or where the real one is 0.
+    pub fn rel_error(&self, metric: usize) -> Option<f64> {
+        let (real, sim) = self.values.get(metric).copied()?;
+        rel_error(real?, sim?)
     }
 }
 

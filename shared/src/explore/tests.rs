@@ -211,7 +211,11 @@ fn the_table_pages_sorts_and_filters_without_losing_a_request() {
                 page.rows
             });
             let paged: Vec<u32> = pages.map(|row| row.request_id).collect();
-            let whole = explorer.requests(&TableQuestion { count: 300, ..asked });
+            let whole = explorer.requests(&TableQuestion { count: 300, ..asked.clone() });
+            let sought = whole.rows[1].request_id;
+            let found = explorer.requests(&TableQuestion { find: Some(sought), ..asked }).found.expect("it is there");
+            let beside = [0, 2].map(|place: usize| Some(whole.rows[place].request_id));
+            assert_eq!((found.place, [found.previous, found.next]), (1, beside));
             assert_eq!(paged, whole.rows.iter().map(|row| row.request_id).collect::<Vec<_>>(), "{column:?}");
             let mut ids = paged;
             ids.sort_unstable();

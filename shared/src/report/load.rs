@@ -17,8 +17,8 @@ pub(super) fn load_section(out: &mut String, load: &LoadCertificate) -> std::fmt
         writeln!(out, "- {failure}")?;
     }
     writeln!(out, "\n| | real | simulated |\n|---|---:|---:|")?;
-    for (what, cell) in rows() {
-        writeln!(out, "| {what} | {} | {} |", cell(&load.real), cell(&load.sim))?;
+    for [what, real, sim] in load_rows(load) {
+        writeln!(out, "| {what} | {real} | {sim} |")?;
     }
     writeln!(
         out,
@@ -26,6 +26,11 @@ pub(super) fn load_section(out: &mut String, load: &LoadCertificate) -> std::fmt
          arrivals) a large residual says that requests pile up or that the window is short. The engine's own count of \
          requests comes from its steps.\n\n![Queue, batch and KV over time](figs/curves.svg)\n"
     )
+}
+
+/// The load of both runs in words: what, real, simulated.
+pub fn load_rows(load: &LoadCertificate) -> Vec<[String; 3]> {
+    rows().into_iter().map(|(what, cell)| [what.to_owned(), cell(&load.real), cell(&load.sim)]).collect()
 }
 
 type Cell = fn(&LoadSide) -> String;

@@ -41,7 +41,7 @@ pub(super) fn windows_section(out: &mut String, windows: &Windows, comparison: &
 }
 
 /// One sentence on the steady part.
-fn steady_words(windows: &Windows) -> String {
+pub fn steady_words(windows: &Windows) -> String {
     match windows.steady {
         SteadyState::Found { from_ns, to_ns, num_requests } => format!(
             "The real run is steady for the {} requests that arrive from {} to {}.",

@@ -6,13 +6,12 @@ use fidelio_shared::charts::{
     Axis, CdfLayout, Fractions, ShiftLayout, cdf_figure_summary, draw_cdf_of, draw_shift_of, shift_figure_summary,
 };
 use leptos::prelude::*;
-use wasm_bindgen::JsCast;
-use web_sys::{Element, KeyboardEvent, PointerEvent};
+use web_sys::{KeyboardEvent, PointerEvent};
 
 use crate::app::{View, mark};
 use crate::panels::bar::letter;
 use crate::panels::cursor::{Stop, Stops};
-use crate::panels::figure::Figure;
+use crate::panels::figure::{Figure, place};
 use crate::panels::metrics::Shown;
 use crate::panels::plot::Plot;
 use crate::session::Session;
@@ -202,10 +201,4 @@ fn ShiftPane(
 /// Keeps the cursor where it is, in the link too.
 fn pin(view: View, stop: Stop) {
     view.state.update(|state| state.cursor = Some((stop.fraction * 1e6).round() as u32));
-}
-
-/// Where an event happened, in pixels of the element that hears it.
-fn place(event: &PointerEvent) -> Option<(f64, f64)> {
-    let ground = event.current_target()?.dyn_into::<Element>().ok()?.get_bounding_client_rect();
-    Some((f64::from(event.client_x()) - ground.left(), f64::from(event.client_y()) - ground.top()))
 }

@@ -11,7 +11,7 @@ use plotters::prelude::{DrawingArea, IntoDrawingArea};
 use plotters_canvas::CanvasBackend;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
-use web_sys::{HtmlCanvasElement, ResizeObserver};
+use web_sys::{Element, HtmlCanvasElement, PointerEvent, ResizeObserver};
 
 use crate::app::View;
 
@@ -74,6 +74,12 @@ pub fn Figure<E: std::fmt::Display>(
             {children.map(|children| children())}
         </figure>
     }
+}
+
+/// Where an event happened, in pixels of the element that hears it.
+pub fn place(event: &PointerEvent) -> Option<(f64, f64)> {
+    let ground = event.current_target()?.dyn_into::<Element>().ok()?.get_bounding_client_rect();
+    Some((f64::from(event.client_x()) - ground.left(), f64::from(event.client_y()) - ground.top()))
 }
 
 fn sheet(canvas: &HtmlCanvasElement, (width, height): (f64, f64), theme: Theme) -> Option<Sheet> {
