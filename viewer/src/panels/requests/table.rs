@@ -181,6 +181,10 @@ fn Grid(requests: Requests) -> impl IntoView {
         }
     };
     let on_key = move |event: KeyboardEvent| {
+        // Keys on the heads are the heads' own.
+        if event.target() != event.current_target() {
+            return;
+        }
         match (event.key().as_str(), active.get_untracked()) {
             ("Enter" | " ", Some(place)) => choose(place),
             (key, _) => {
@@ -209,7 +213,7 @@ fn Grid(requests: Requests) -> impl IntoView {
         >
             <Head/>
             <div class="grid-body" role="rowgroup" data-testid="request-rows" style:height=move || format!("{:.0}px", roll.get().height())>
-                <div class="grid-rows" role="presentation" style:transform=move || format!("translateY({:.2}px)", top())>
+                <div class="grid-rows" role="presentation" style:top=move || format!("{:.2}px", top())>
                     <For each=move || seen.get() key=|place| *place let:place>
                         <Row requests place active on_choose=choose/>
                     </For>
