@@ -7,6 +7,7 @@ mod pairs;
 use std::sync::Arc;
 
 use fidelio_shared::charts::format_duration;
+use fidelio_shared::metrics::Metric;
 use fidelio_shared::report::{load_rows, steady_words, thousands};
 use fidelio_shared::schema::certificate::LoadCertificate;
 use fidelio_shared::schema::comparison::{Comparison, OrderReport, WorstRequest};
@@ -24,7 +25,7 @@ use pairs::PairsPart;
 
 /// The folded panel.
 #[component]
-pub fn LoadPanel(opened: Arc<Opened>) -> impl IntoView {
+pub fn LoadPanel(opened: Arc<Opened>, metric: Memo<Option<Metric>>) -> impl IntoView {
     let comparison = StoredValue::new(opened.comparison.clone());
     let note = opened.comparison.load.as_ref().map_or("steady part, order, single requests", |load| {
         match load.failures.is_empty() {
@@ -34,19 +35,19 @@ pub fn LoadPanel(opened: Arc<Opened>) -> impl IntoView {
     });
     view! {
         <Fold panel=Panel::Load title="Load, steadiness and agreement" note=note>
-            <Parts comparison=comparison.get_value()/>
+            <Parts comparison=comparison.get_value() metric/>
         </Fold>
     }
 }
 
 #[component]
-fn Parts(comparison: Comparison) -> impl IntoView {
+fn Parts(comparison: Comparison, metric: Memo<Option<Metric>>) -> impl IntoView {
     let Comparison { load, windows, order, curves, worst_requests, metrics, options, .. } = comparison.clone();
     view! {
         {curves.map(|curves| view! { <CurvesPart curves/> })}
         <div class="two-wide">
             {load.map(|load| view! { <Load load/> })}
-            <PairsPart metrics tolerance=options.tolerance/>
+            <PairsPart metrics chosen=metric tolerance=options.tolerance/>
         </div>
         {windows.map(|windows| view! { <Steady windows comparison/> })}
         <div class="two-wide">

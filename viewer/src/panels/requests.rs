@@ -50,20 +50,19 @@ struct Requests {
 
 /// The folded panel.
 #[component]
-pub fn RequestsPanel(session: Session, opened: Arc<Opened>) -> impl IntoView {
+pub fn RequestsPanel(session: Session, opened: Arc<Opened>, metric: Memo<Option<Metric>>) -> impl IntoView {
     let note = format!("{}, each against itself", thousands(opened.comparison.counts.num_compared as u64));
-    let (first, tolerance) =
-        (opened.comparison.metrics.first().map(|entry| entry.metric), opened.comparison.options.tolerance);
+    let tolerance = opened.comparison.options.tolerance;
     view! {
         <Fold panel=Panel::Requests title="Requests one by one" note=note>
-            <OverRows session><Parts session first tolerance/></OverRows>
+            <OverRows session><Parts session metric tolerance/></OverRows>
         </Fold>
     }
 }
 
 #[component]
-fn Parts(session: Session, first: Option<Metric>, tolerance: f64) -> impl IntoView {
-    let requests = Requests::new(session, first, tolerance);
+fn Parts(session: Session, metric: Memo<Option<Metric>>, tolerance: f64) -> impl IntoView {
+    let requests = Requests::new(session, metric, tolerance);
     view! {
         <div class="requests">
             <ScatterPane requests/>
@@ -74,14 +73,13 @@ fn Parts(session: Session, first: Option<Metric>, tolerance: f64) -> impl IntoVi
 }
 
 impl Requests {
-    fn new(session: Session, first: Option<Metric>, tolerance: f64) -> Self {
+    fn new(session: Session, chosen: Memo<Option<Metric>>, tolerance: f64) -> Self {
         let view = expect_context::<View>();
-        let chosen = view.part(|state| state.metric);
         let metric = Memo::new(move |_| {
             let overview = session.overview()?;
             let has = |metric: &Metric| overview.request_metrics.contains(metric);
             // ITL has many values a request: TPOT is their mean.
-            let fitting = chosen.get().or(first).filter(has).or(Some(Metric::Tpot).filter(has));
+            let fitting = chosen.get().filter(has).or(Some(Metric::Tpot).filter(has));
             fitting.or(overview.request_metrics.first().copied())
         });
         let block = RwSignal::new(0usize);

@@ -11,22 +11,18 @@ use fidelio_shared::schema::comparison::{MetricComparison, PairErrors};
 use leptos::prelude::*;
 use web_sys::{KeyboardEvent, PointerEvent};
 
-use crate::app::View;
 use crate::panels::figure::{Figure, Sheet, place};
 use crate::words::{percent, typeset};
 
 type Pairs = (Metric, Arc<PairErrors>);
 
 #[component]
-pub(super) fn PairsPart(metrics: Vec<MetricComparison>, tolerance: f64) -> impl IntoView {
-    let view = expect_context::<View>();
+pub(super) fn PairsPart(metrics: Vec<MetricComparison>, chosen: Memo<Option<Metric>>, tolerance: f64) -> impl IntoView {
     let pairs: Vec<Pairs> =
         metrics.iter().filter_map(|entry| Some((entry.metric, Arc::new(entry.pairs.clone()?)))).collect();
-    let chosen = view.part(|state| state.metric);
     let all = StoredValue::new(pairs.clone());
-    let first = metrics.first().map(|entry| entry.metric);
     let shown = Memo::new(move |_| {
-        let wanted = chosen.get().or(first);
+        let wanted = chosen.get();
         all.with_value(|all| all.iter().find(|(metric, _)| Some(*metric) == wanted).or(all.first()).cloned())
     });
     (!pairs.is_empty()).then(|| {

@@ -27,6 +27,11 @@ struct Cloud {
 }
 
 impl Cloud {
+    fn of((ask, scatter): &(Ask, Scatter)) -> Option<Self> {
+        let Ask::Scatter(metric, ..) = ask else { return None };
+        Some(Cloud { metric: *metric, ranks: scatter.by_error(), scatter: scatter.clone() })
+    }
+
     fn figure(&self, tolerance: f64, highlighted: Option<u32>) -> ScatterFigure<'_> {
         ScatterFigure { metric: self.metric, scatter: &self.scatter, tolerance, highlighted }
     }
@@ -50,19 +55,13 @@ pub(super) fn ScatterPane(requests: Requests) -> impl IntoView {
     let view = expect_context::<View>();
     let Requests { session, metric, tolerance, .. } = requests;
     let selection = view.part(|state| state.selection);
-    let answer = session::answer(
+    let answer = session::answer_to(
         session,
         move || Some(Ask::Scatter(metric.get()?, selection.get(), MOST_POINTS)),
         |answer| if let Answer::Scatter(scatter) = answer { Some(scatter) } else { None },
     );
     let cloud = RwSignal::new(None::<Arc<Cloud>>);
-    // The metric is that of the question an answer is to: it is not followed until there is one.
-    Effect::new(move |_| {
-        let scatter = answer.get();
-        let ranks = scatter.as_ref().map(Scatter::by_error).unwrap_or_default();
-        let metric = metric.get_untracked();
-        cloud.set(scatter.zip(metric).map(|(scatter, metric)| Arc::new(Cloud { metric, scatter, ranks })));
-    });
+    Effect::new(move |_| cloud.set(answer.with(|answer| answer.as_ref().and_then(Cloud::of).map(Arc::new))));
     let (point, set_point) = signal(None::<usize>);
     Effect::new(move |_| {
         cloud.track();
