@@ -63,17 +63,19 @@ fn Lanes(session: Session, overview: Arc<Overview>) -> impl IntoView {
     let window = view.part(|state| state.window);
     let size = RwSignal::new((0.0, 0.0));
     let bins = Memo::new(move |_| (size.get().0 / GRAIN).ceil() as usize * GRAIN as usize / 2);
-    let answer = session::answer(
+    let answered = session::answer_to(
         session,
         move || (bins.get() > 0).then(|| Ask::Steps(window.get(), bins.get())),
         |answer| if let Answer::Steps(steps) = answer { Some(Arc::new(steps)) } else { None },
     );
-    // What is shown without a window: known once it was asked for, else as long as the requests.
+    let answer = Memo::new(move |_| answered.with(|answer| answer.as_ref().map(|(_, steps)| Arc::clone(steps))));
+    // What is shown without a window: known once it was asked for, until then as long as the requests.
     let span = overview.span_ns;
     let whole = Memo::new(move |before: Option<&(u64, u64)>| {
-        let known = before.copied().unwrap_or((0, span.1));
-        answer
-            .with(|steps| steps.as_ref().map_or(known, |steps| (known.0.min(steps.from_ns), known.1.max(steps.to_ns))))
+        answered.with(|answer| match answer {
+            Some((Ask::Steps(None, _), steps)) => (steps.from_ns, steps.to_ns),
+            _ => before.copied().unwrap_or(span),
+        })
     });
     let extent = Memo::new(move |_| {
         let steps = answer.get()?;

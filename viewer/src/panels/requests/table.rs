@@ -168,7 +168,8 @@ fn Grid(requests: Requests) -> impl IntoView {
         let found = requests.found.get();
         if let Some(found) = found.filter(|found| before.flatten() != Some(found.request_id)) {
             active.set(Some(found.place));
-            scrolled.show(found.place);
+            // Once the body is as high as its rows ask for.
+            request_animation_frame(move || scrolled.show(found.place));
         }
         found.map(|found| found.request_id)
     });

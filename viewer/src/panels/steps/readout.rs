@@ -40,7 +40,7 @@ pub(super) fn words(steps: &StepView, instant: u64) -> String {
 type Value = fn(&StepLane) -> &Vec<f64>;
 
 #[component]
-pub(super) fn Readout(steps: ReadSignal<Option<Arc<StepView>>>, instant: ReadSignal<Option<u64>>) -> impl IntoView {
+pub(super) fn Readout(steps: Memo<Option<Arc<StepView>>>, instant: ReadSignal<Option<u64>>) -> impl IntoView {
     let at = move || Some((steps.get()?, instant.get()?));
     let value = move |pick: Value, is_real: bool| {
         let (steps, instant) = at()?;
