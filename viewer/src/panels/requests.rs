@@ -1,6 +1,7 @@
 //! Requests one by one: all of them as points, one of them token by token, and the table to find them in. Choosing a
 //! request in one shows it in the others.
 
+mod columns;
 mod scatter;
 mod scroll;
 mod table;
