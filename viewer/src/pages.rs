@@ -9,7 +9,7 @@ use crate::app::{Beside, View};
 use crate::open::{Problem, pick};
 use crate::panels::attribution::AttributionPanel;
 use crate::panels::bar::BundleBar;
-use crate::panels::facts::Distances;
+use crate::panels::facts::{Counts, Distances};
 use crate::panels::load::LoadPanel;
 use crate::panels::metrics::{Metrics, chosen};
 use crate::panels::provenance::Provenance;
@@ -176,11 +176,12 @@ pub fn Report(session: Session, opened: Arc<Opened>) -> impl IntoView {
             <Notices opened=Arc::clone(&opened)/>
             <Metrics session opened=Arc::clone(&opened) metric/>
             <Versus metric/>
-            <RequestsPanel session opened=Arc::clone(&opened)/>
+            <Counts opened=Arc::clone(&opened)/>
+            <RequestsPanel session opened=Arc::clone(&opened) metric/>
             <StepsPanel session/>
             <AttributionPanel session opened=Arc::clone(&opened)/>
             <WhatIfFold session opened=Arc::clone(&opened) metric/>
-            <LoadPanel opened=Arc::clone(&opened)/>
+            <LoadPanel opened=Arc::clone(&opened) metric/>
             <Distances opened=Arc::clone(&opened)/>
             <Provenance session opened/>
         </article>

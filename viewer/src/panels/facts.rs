@@ -11,17 +11,23 @@ use crate::panels::fold::Fold;
 use crate::state::Panel;
 use crate::worker::protocol::Opened;
 
-/// Counts, throughput and distances.
+/// Counts and throughput.
 #[component]
-pub fn Distances(opened: Arc<Opened>) -> impl IntoView {
-    let comparison = &opened.comparison;
-    let metrics = StoredValue::new(comparison.metrics.clone());
+pub fn Counts(opened: Arc<Opened>) -> impl IntoView {
     view! {
         <dl class="counts" data-testid="counts">
-            {counts(comparison).into_iter().map(|(name, value)| view! {
+            {counts(&opened.comparison).into_iter().map(|(name, value)| view! {
                 <div><dt>{name}</dt><dd>{value}</dd></div>
             }).collect_view()}
         </dl>
+    }
+}
+
+/// Means, ranges and distances of every metric.
+#[component]
+pub fn Distances(opened: Arc<Opened>) -> impl IntoView {
+    let metrics = StoredValue::new(opened.comparison.metrics.clone());
+    view! {
         <Fold panel=Panel::Distances title="All metrics at a glance" note="means, ranges, distances">
             <Table metrics=metrics.get_value()/>
         </Fold>
