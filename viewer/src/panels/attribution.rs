@@ -83,7 +83,7 @@ fn All(shown: Arc<Attribution>, beside: Option<Arc<Attribution>>) -> impl IntoVi
         <p class="small" data-testid="attribution-limits">
             {format!("Means over {num_requests} {of}; the parts of each request sum to its E2E exactly. {split}")}
         </p>
-        <div class="two-wide">
+        <div class="two-wide" class:beside=is_part>
             <Waterfall shown=Arc::clone(&shown)/>
             <div>
                 <Parts name="E2E" part=shown.e2e.clone() whole=beside.as_ref().map(|whole| whole.e2e.clone())/>
@@ -92,7 +92,7 @@ fn All(shown: Arc<Attribution>, beside: Option<Arc<Attribution>>) -> impl IntoVi
                 })}
             </div>
         </div>
-        <div class="two-wide">
+        <div class="stack">
             <Bins key="prompt-tokens" what="Prompt tokens" bins=shown.by_prompt_tokens.clone()/>
             <Bins key="num-in-system" what="In the system at arrival" bins=shown.by_num_in_system.clone()/>
         </div>

@@ -127,12 +127,9 @@ fn Lanes(session: Session, overview: Arc<Overview>) -> impl IntoView {
             </Figure>
         </div>
         <div class="under-figure">
-            <p class="small">{move || if instant.get().is_some() { "" } else {
-                "Point at an instant, or use the arrow keys; drag to zoom in, + and − zoom, Shift and arrows move, 0 shows all."
-            }}</p>
+            <Readout steps=answer instant/>
             <Shown name="steps-all" extent words=window_words on_window=moves.on_window/>
         </div>
-        <Readout steps=answer instant/>
         {move || answer.get().map(|steps| view! { <Totals steps/> })}
     }
 }

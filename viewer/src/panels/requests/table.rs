@@ -153,6 +153,16 @@ fn Grid(requests: Requests) -> impl IntoView {
         }
         found.map(|found| found.request_id)
     });
+    // Another order begins at its beginning.
+    let order = view.part(|state| (state.selection, state.column, state.ascending, state.filter.clone()));
+    Effect::new(move |is_later: Option<bool>| {
+        order.track();
+        if let (Some(true), Some(ground)) = (is_later, ground.get_untracked()) {
+            ground.set_scroll_top(0);
+            active.set(None);
+        }
+        true
+    });
     let choose = move |place: usize| {
         let row = page.with_untracked(|page| row_at(page, place));
         if let Some(row) = row {

@@ -6,6 +6,9 @@ use fidelio_shared::charts::{format_count, format_duration};
 use fidelio_shared::explore::answers::{StepLane, StepView};
 use leptos::prelude::*;
 
+const HELP: &str =
+    "Point at an instant, or use the arrow keys; drag to zoom in, + and − zoom, Shift and arrows move, 0 shows all.";
+
 /// Bin of a lane at an instant; `None` where no step is at work.
 fn bin_at(lane: &StepLane, instant: u64) -> Option<usize> {
     let bin = lane.starts_ns.partition_point(|start| *start <= instant).checked_sub(1)?;
@@ -60,7 +63,11 @@ pub(super) fn Readout(steps: Memo<Option<Arc<StepView>>>, instant: ReadSignal<Op
             data-real-kv-blocks=move || value(kv_blocks, true)
             data-sim-kv-blocks=move || value(kv_blocks, false)
         >
-            <dt>{move || instant.get().map_or("At".to_owned(), |instant| format!("At {}", format_duration(instant as f64)))}</dt><dd></dd>
+            <dt>"Instant"</dt>
+            <dd>{move || match instant.get() {
+                Some(instant) => format!("At {}", format_duration(instant as f64)),
+                None => HELP.to_owned(),
+            }}</dd>
             <dt><span class="swatch real" aria-hidden="true"></span>"Real"</dt><dd>{move || side(true).unwrap_or("–".to_owned())}</dd>
             <dt><span class="swatch sim" aria-hidden="true"></span>"Simulated"</dt><dd>{move || side(false).unwrap_or("–".to_owned())}</dd>
         </dl>
