@@ -75,8 +75,8 @@ pub struct Changed {
     pub values: Vec<Option<String>>,
 }
 
-/// What is not the same in all of `comparisons`: what was asked first, then who ran, then resolved settings, the
-/// scheduler's first.
+/// What is not the same in all of `comparisons`: what was asked first, then how it was scheduled, then who ran, then
+/// all other resolved settings.
 pub fn changed(comparisons: &[&Comparison]) -> Vec<Changed> {
     let asked = rows_of(&comparisons.iter().map(|one| Told { is_all: true, says: asked(one) }).collect::<Vec<_>>());
     let mut rows: Vec<Changed> =
@@ -88,12 +88,12 @@ pub fn changed(comparisons: &[&Comparison]) -> Vec<Changed> {
         let sim = comparisons.iter().map(|one| told(&one.sim)).collect::<Vec<_>>();
         (rows_of(&real), rows_of(&sim))
     };
-    let (real, sim) = sides(identity);
-    rows.extend(joined(real, sim, false));
     let (real, sim) = sides(|run| flat(&run.params));
     let mut settings = joined(real, sim, true);
     settings.sort_by_key(|row| rank(&row.key));
-    rows.extend(settings);
+    let (near, far): (Vec<Changed>, Vec<Changed>) = settings.into_iter().partition(|row| rank(&row.key) < NUM_NEAR);
+    let (real, sim) = sides(identity);
+    rows.extend(near.into_iter().chain(joined(real, sim, false)).chain(far));
     rows
 }
 
@@ -117,6 +117,9 @@ fn joined(real: Vec<SettingRow>, sim: Vec<SettingRow>, is_setting: bool) -> Vec<
 fn of(row: SettingRow, is_setting: bool, said: Said) -> Changed {
     Changed { key: row.key, is_setting, said, values: row.values }
 }
+
+/// Of the groups that come first, those that say how requests are scheduled.
+const NUM_NEAR: usize = 2;
 
 /// Settings that move latencies come first, names of presets last.
 fn rank(key: &str) -> usize {
@@ -219,6 +222,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::schema::Writer;
+    use crate::schema::comparison::{CompareOptions, Counts, OverallVerdict, WorkloadIdentity};
+    use crate::stats::Verdict;
 
     fn run(params: Value) -> RunIdentity {
         let Value::Object(params) = params else { panic!("settings are an object") };
@@ -270,6 +276,46 @@ mod tests {
         let told: Vec<(&str, Said, Vec<&str>)> =
             rows.iter().map(|row| (row.key.as_str(), row.said, texts(&row.values))).collect();
         assert_eq!(told, [("chunk", Said::Both, vec!["512", "2048"]), ("seed", Said::Sim, vec!["1", "2"])]);
+    }
+
+    #[test]
+    fn what_changed_is_told_in_order_of_what_matters() {
+        let side = |chunk: u32, engine: &str, seed: u32| RunIdentity {
+            engine: Some(engine.to_owned()),
+            ..run(json!({"scheduler": {"chunk": chunk}, "latency": {"kind": engine}, "seed": seed}))
+        };
+        let comparison = |sha256: &str, real: RunIdentity, sim: RunIdentity| Comparison {
+            schema_version: "v1".to_owned(),
+            writer: Writer { name: "fidelio".to_owned(), version: "1".to_owned() },
+            options: CompareOptions::default(),
+            verdict: OverallVerdict { verdict: Verdict::Within, sentence: String::new() },
+            notices: Vec::new(),
+            real: vec![real],
+            sim,
+            workload: WorkloadIdentity { sha256: sha256.to_owned(), ..WorkloadIdentity::default() },
+            parity: Vec::new(),
+            counts: Counts::default(),
+            metrics: Vec::new(),
+            worst_requests: Vec::new(),
+            order: None,
+            attribution: None,
+            windows: None,
+            load: None,
+            curves: None,
+            service: None,
+        };
+        let one = comparison("aaaaaaaaaaaa", side(512, "x", 1), side(512, "x", 1));
+        let other = comparison("bbbbbbbbbbbb", side(2048, "y", 1), side(2048, "x", 1));
+        let rows = changed(&[&one, &other]);
+        let told: Vec<(&str, Said)> = rows.iter().map(|row| (row.key.as_str(), row.said)).collect();
+        let wanted = [
+            ("Workload", Said::Both),
+            ("scheduler.chunk", Said::Both),
+            ("Engine", Said::Real),
+            ("latency.kind", Said::Real),
+        ];
+        assert_eq!(told, wanted);
+        assert_eq!(changed(&[&one, &one]), []);
     }
 
     #[test]

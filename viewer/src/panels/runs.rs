@@ -34,7 +34,7 @@ fn Strip(strip: Memo<Option<Arc<RunStrip>>>, metric: Memo<Option<Metric>>) -> im
     let name = move || metric.get().map_or("", |metric| metric.label());
     view! {
         <section class="repeats" data-testid="repeats" aria-label="Repeats of the real run">
-            <h3>"Repeats of the real run"</h3>
+            <h2>"Repeats of the real run"</h2>
             <div class="repeats-parts">
                 <Drawing strip/>
                 {move || strip.get().map(|strip| view! { <Twin strip name=name()/> })}

@@ -304,13 +304,12 @@ fn changed_row(row: Changed) -> AnyView {
     let mut values = row.values.into_iter();
     let reference = values.next().flatten();
     let others = values.map(|value| {
-        let is_same = value == reference;
-        let (class, value) = match (is_same, value) {
-            (true, _) => ("same", "the same".to_owned()),
-            (false, Some(value)) => ("different", value),
-            (false, None) => ("unsaid", "not said".to_owned()),
+        let (class, arrow, value) = match value {
+            value if value == reference => ("same", "", "the same".to_owned()),
+            Some(value) => ("different", "→ ", value),
+            None => ("unsaid", "", "not said".to_owned()),
         };
-        view! { <td class=class><span class="arrow" aria-hidden="true">{if is_same { "" } else { "→ " }}</span>{value}</td> }
+        view! { <td class=class><span class="arrow" aria-hidden="true">{arrow}</span>{value}</td> }
     });
     let said = match row.said {
         Said::Both => "both",
