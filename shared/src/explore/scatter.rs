@@ -51,7 +51,7 @@ impl Scatter {
     pub fn by_error(&self) -> Vec<usize> {
         let size = |place: usize| self.rel_error(place).map_or(-1.0, f64::abs);
         let mut keys: Vec<(f64, usize)> = (0..self.ids.len()).map(|place| (size(place), place)).collect();
-        keys.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        keys.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         keys.into_iter().map(|(_, place)| place).collect()
     }
 }

@@ -75,7 +75,7 @@ fn read(data: &JsValue) -> Option<(u32, Ask, Option<Blob>)> {
         Some(parts) => (parts.get(0).as_string()?, parts.get(1).dyn_into().ok()),
         None => (data.as_string()?, None),
     };
-    let (number, ask) = serde_json::from_str(&text).ok()?;
+    let (number, ask) = serde_json::from_slice(text.as_bytes()).ok()?;
     Some((number, ask, file))
 }
 
