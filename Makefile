@@ -42,6 +42,7 @@ unit: viewer
 	.ci/setup.sh nvrtc
 	FIDELIO_AXE=$(FIDELIO_TOOLS)/axe/axe.min.js FIDELIO_NVRTC=$(FIDELIO_TOOLS)/cuda/nvidia/cu13/lib \
 		cargo test --workspace --exclude fidelio-viewer --locked
+	cargo test -p fidelio-viewer --locked
 
 bench: build ## Run the benchmarks (results belong in PERFORMANCE.md)
 	cargo bench -p fidelio

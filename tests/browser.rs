@@ -4,6 +4,7 @@
 mod access;
 mod bad_files;
 mod harness;
+mod hostile;
 mod hosting;
 mod instruments;
 mod page;

@@ -25,12 +25,17 @@ module.then((module) => init({ module_or_path: module })).catch((error) => {
 });
 
 // Static hosts keep the site for offline use; `fidelio view` has no such file, and a page without it works as well.
-if ('serviceWorker' in navigator) {
-  addEventListener('load', () => {
-    fetch('./sw.js', { method: 'HEAD' })
-      .then((response) => response.ok && navigator.serviceWorker.register('./sw.js'))
-      .catch(() => {});
-  });
+if ('serviceWorker' in navigator) addEventListener('load', () => keepForOffline().catch(() => {}));
+
+// Once the page works without a network, its root element says `data-offline="ready"`.
+async function keepForOffline() {
+  const response = await fetch('./sw.js', { method: 'HEAD' });
+  if (!response.ok) return;
+  const worker = navigator.serviceWorker;
+  await worker.register('./sw.js', { updateViaCache: 'none' });
+  await worker.ready;
+  if (!worker.controller) await new Promise((resume) => worker.addEventListener('controllerchange', resume, { once: true }));
+  document.documentElement.dataset.offline = 'ready';
 }
 
 async function compile(address) {

@@ -18,7 +18,7 @@
   function work() {
     self.onmessage = ({ data }) => {
       self.onmessage = null;
-      __wbg_init({ module_or_path: data }).catch((error) => self.postMessage(JSON.stringify({ crashed: String(error) })));
+      __wbg_init({ module_or_path: data }).catch((error) => self.postMessage(JSON.stringify([0, { Crashed: `${error}` }])));
     };
   }
 

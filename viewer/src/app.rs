@@ -13,8 +13,11 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, File};
 
 use crate::link::{Link, Source};
-use crate::open::pick;
+use crate::open::{messages, pick, recent};
 use crate::pages::{Empty, Failed, Loading, Report, TopBar};
+use crate::panels::export::Sharing;
+use crate::panels::help::{Help, listen_to_keys};
+use crate::panels::share::ShareDialog;
 use crate::panels::theme;
 use crate::session::{Session, Stage};
 use crate::state::{Panel, ViewState};
@@ -34,6 +37,10 @@ pub struct View {
     pub what_if: RwSignal<Option<(u32, Arc<WhatIfAnswer>)>>,
     /// What was just done, for those who cannot see it.
     pub said: RwSignal<String>,
+    /// What can be handed on, and how that goes.
+    pub sharing: Sharing,
+    /// The list of keys is open.
+    pub is_help_open: RwSignal<bool>,
     next_id: StoredValue<u32>,
     /// Bundles outlive whatever opened them.
     owner: StoredValue<Owner>,
@@ -48,6 +55,8 @@ impl View {
             has_fonts: theme::fonts(),
             what_if: RwSignal::new(None),
             said: RwSignal::new(String::new()),
+            sharing: Sharing::new(),
+            is_help_open: RwSignal::new(false),
             next_id: StoredValue::new(0),
             owner: StoredValue::new(Owner::current().unwrap_or_default()),
         }
@@ -92,14 +101,15 @@ impl View {
         self.open_blobs(files, beside);
     }
 
-    /// The same of named bytes.
-    pub fn open_blobs(self, files: Vec<(String, Blob)>, beside: Beside) {
+    /// The same of named bytes; tells which bundles they became.
+    pub fn open_blobs(self, files: Vec<(String, Blob)>, beside: Beside) -> Vec<Session> {
         if files.is_empty() {
-            return;
+            return Vec::new();
         }
         let opened = files.iter().map(|(name, file)| self.begin(|id| Session::of_file(id, name.clone(), file)));
         let opened: Vec<Session> = opened.collect();
-        self.show(opened, beside);
+        self.show(opened.clone(), beside);
+        opened
     }
 
     /// Opens what a link names, in place of what is open or beside it.
@@ -196,6 +206,9 @@ pub fn App() -> impl IntoView {
     Effect::new(move |_| document().set_title(&title(view)));
     let _ = window_event_listener(leptos::ev::hashchange, move |_| view.follow(address_bar()));
     let dragging = drops_and_pastes(view);
+    listen_to_keys(view);
+    messages::listen(view);
+    recent::follow(view);
 
     view! {
         <a class="skip" href="#main" on:click=skip>"Skip to the content"</a>
@@ -203,6 +216,8 @@ pub fn App() -> impl IntoView {
         <main id="main" tabindex="-1"><Screen/></main>
         <p class="sr-only" role="status" aria-live="polite">{move || announcement(view)}</p>
         <p class="sr-only" role="status" aria-live="polite" data-testid="said">{move || view.said.get()}</p>
+        <ShareDialog/>
+        <Help/>
         <div class="drop-overlay" class:visible=move || dragging.get() aria-hidden="true">
             <p>{move || if view.sessions.with(Vec::is_empty) { "Drop to open" } else { "Drop to open beside" }}</p>
         </div>

@@ -4,11 +4,13 @@
 //! The same program runs twice: as the page, and as a worker for each open bundle.
 
 mod app;
+mod keys;
 mod link;
 mod open;
 mod pages;
 mod panels;
 mod session;
+mod share;
 mod state;
 mod words;
 mod worker;

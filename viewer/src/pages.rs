@@ -10,10 +10,13 @@ use crate::open::{Problem, pick};
 use crate::panels::attribution::AttributionPanel;
 use crate::panels::bar::BundleBar;
 use crate::panels::facts::{Counts, Distances};
+use crate::panels::help::HelpButton;
 use crate::panels::load::LoadPanel;
 use crate::panels::metrics::{Metrics, chosen};
 use crate::panels::provenance::Provenance;
+use crate::panels::recent::RecentBundles;
 use crate::panels::requests::RequestsPanel;
+use crate::panels::share::ShareButton;
 use crate::panels::steps::StepsPanel;
 use crate::panels::verdict::{Notices, VerdictLine, VerdictMark};
 use crate::panels::versus::Versus;
@@ -35,7 +38,9 @@ pub fn TopBar() -> impl IntoView {
             {move || has_bundles.get().then(|| view! {
                 <BundleBar/>
                 <Picker label="Open beside…" class="quiet" beside=Beside::Beside name="beside-input"/>
+                <ShareButton/>
             })}
+            <HelpButton/>
         </header>
     }
 }
@@ -91,6 +96,7 @@ pub fn Empty() -> impl IntoView {
             <p class="promise">
                 "Everything is computed in this page. The file stays on this machine; nothing is uploaded."
             </p>
+            <RecentBundles/>
         </section>
     }
 }

@@ -16,6 +16,21 @@ pub fn typeset(text: &str) -> String {
     set
 }
 
+/// Text of a file's or a stranger's as it may be shown: at most `most` letters, and none that turn or hide what stands
+/// around them (controls, marks of writing direction).
+pub fn plain(text: &str, most: usize) -> String {
+    let is_trick = |letter: char| {
+        (letter.is_control() && !matches!(letter, '\n' | '\t'))
+            || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut letters = text.chars().map(|letter| if is_trick(letter) { '\u{fffd}' } else { letter });
+    let mut shown: String = letters.by_ref().take(most).collect();
+    if letters.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
 /// A fraction as a signed percentage, or a dash where there is none.
 pub fn percent(fraction: Option<f64>) -> String {
     fraction.map_or_else(|| "–".to_owned(), |fraction| typeset(&fidelio_shared::report::percent(fraction)))
@@ -80,6 +95,13 @@ pub fn with_code(text: &str) -> impl IntoView + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_and_tricky_text_is_made_plain() {
+        assert_eq!(plain("zip.\u{202e}txt\0", 20), "zip.\u{fffd}txt\u{fffd}");
+        assert_eq!(plain(&"ä".repeat(3_000_000), 3), "äää…");
+        assert_eq!(plain("<script>alert(1)</script>\n", 99), "<script>alert(1)</script>\n");
+    }
 
     #[test]
     fn minus_signs_are_set_and_hyphens_kept() {

@@ -1,8 +1,10 @@
-//! Ways to a bundle: files and addresses, and what to say when one does not lead there.
+//! Ways to a bundle: files, addresses, messages of other pages, what was open before; and what to say when one does not lead there.
 
 pub mod address;
+pub mod messages;
 pub mod pick;
 mod problem;
+pub mod recent;
 
 pub use problem::Problem;
 

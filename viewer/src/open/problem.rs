@@ -3,7 +3,7 @@
 use fidelio_shared::schema::DataError;
 use serde::{Deserialize, Serialize};
 
-use crate::words::megabytes;
+use crate::words::{megabytes, plain};
 
 /// What went wrong and the way out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,15 +16,18 @@ pub struct Problem {
     pub hint: String,
 }
 
+/// Letters of a part, at most.
+const LONGEST: usize = 600;
 const MAKE_ONE: &str = "A bundle is the .zip that `fidelio bundle` or `fidelio run` writes; a zip of a real and a \
                         simulated run directory opens too.";
 const AGAIN: &str = "Copy or download it again. `fidelio verify` on the machine that made it tells whether the \
                      original is whole.";
 
 impl Problem {
-    /// A problem in three parts.
+    /// A problem in three parts. What a file said is quoted in them, so they are cut.
     pub fn new(title: impl Into<String>, detail: impl Into<String>, hint: impl Into<String>) -> Self {
-        Problem { title: title.into(), detail: detail.into(), hint: hint.into() }
+        let cut = |text: String| plain(&text, LONGEST);
+        Problem { title: cut(title.into()), detail: cut(detail.into()), hint: cut(hint.into()) }
     }
 
     /// What can be told from a file's first bytes, its last ones and its size; `None` when it looks like a whole zip.
@@ -58,6 +61,15 @@ impl Problem {
             _ => sentence(&error.to_string()),
         };
         Problem::new("This bundle cannot be opened", detail, hint)
+    }
+
+    /// A comparison beyond what a first screen shows.
+    pub fn oversized(name: &str, what: &str) -> Problem {
+        Problem::new(
+            "This comparison is not one that fidelio makes",
+            format!("`comparison.json` of {name} {what}."),
+            "It was changed or made up: ask whoever sent it for the runs, and compare those.",
+        )
     }
 
     /// More than a browser can hold.

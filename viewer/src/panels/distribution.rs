@@ -1,9 +1,12 @@
 //! The distribution of a metric: CDF, shift curve beneath, and one cursor through both.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
+use fidelio_shared::bundle::{FIGURE_SIZE, SHIFT_FIGURE_SIZE};
 use fidelio_shared::charts::{
-    Axis, CdfLayout, Fractions, ShiftLayout, cdf_figure_summary, draw_cdf_of, draw_shift_of, shift_figure_summary,
+    Axis, CdfLayout, Fractions, ShiftLayout, cdf_figure_summary, cdf_figure_svg, draw_cdf_of, draw_shift_of,
+    shift_figure_summary, shift_figure_svg,
 };
 use leptos::prelude::*;
 use web_sys::{KeyboardEvent, PointerEvent};
@@ -11,9 +14,10 @@ use web_sys::{KeyboardEvent, PointerEvent};
 use crate::app::{View, mark};
 use crate::panels::bar::letter;
 use crate::panels::cursor::{Stop, Stops};
-use crate::panels::figure::{Figure, place};
+use crate::panels::figure::{Figure, Paper, place};
 use crate::panels::metrics::Shown;
 use crate::panels::plot::Plot;
+use crate::panels::share::ShareRow;
 use crate::session::Session;
 
 /// Both figures and the line that reads them off.
@@ -41,6 +45,7 @@ pub fn Distribution(session: Session, shown: Shown) -> impl IntoView {
                     None => "Point at the curves, or use the arrow keys, to read any quantile; click to keep it.".to_owned(),
                 }}
             </p>
+            <ShareRow/>
         </div>
     }
 }
@@ -97,6 +102,7 @@ fn CdfPane(
         mark("fidelio:cdf-drawn");
         drawn
     };
+    let svg = Rc::new(move |sheet: &Paper| plot.get().map(|plot| cdf_figure_svg(&plot.cdf(), sheet)));
     let on_move = move |event: PointerEvent| {
         if let (Some(layout), Some(row)) = (layout.get_untracked(), place(&event).map(|(_, row)| row)) {
             hover.set(Some(layout.fraction(row)));
@@ -104,7 +110,8 @@ fn CdfPane(
     };
     let on_key = move |event: KeyboardEvent| {
         let here = stop.get_untracked().map(|stop| stop.fraction);
-        if event.key() == "Escape" {
+        if event.key() == "Escape" && here.is_some() {
+            event.prevent_default();
             hover.set(None);
             view.state.update(|state| state.cursor = None);
         } else if let Some(next) = stops.with_untracked(|stops| stops.after_key(&event.key(), event.shift_key(), here))
@@ -125,7 +132,7 @@ fn CdfPane(
         })
     };
     view! {
-        <Figure name="cdf" label size paint>
+        <Figure name="cdf" label size paint svg paper=FIGURE_SIZE.1>
             <div
                 class="cursor-ground"
                 data-testid="cdf-cursor"
@@ -167,6 +174,7 @@ fn ShiftPane(
         let Some(plot) = plot.get() else { return Ok(()) };
         plot.shift().map_or(Ok(()), |figure| draw_shift_of(&sheet.area, &figure, &look))
     };
+    let svg = Rc::new(move |sheet: &Paper| plot.get()?.shift().map(|figure| shift_figure_svg(&figure, sheet)));
     let on_move = move |event: PointerEvent| {
         if let (Some(layout), Some((column, _))) = (layout.get_untracked(), place(&event)) {
             hover.set(Some(layout.fraction(column)));
@@ -182,7 +190,7 @@ fn ShiftPane(
         })
     };
     view! {
-        <Figure name="shift" label size paint>
+        <Figure name="shift" label size paint svg paper=SHIFT_FIGURE_SIZE.1>
             // The keyboard's way to the cursor is in the figure above: one cursor, one control.
             <div
                 class="cursor-ground"

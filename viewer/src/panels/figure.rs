@@ -1,6 +1,7 @@
 //! A figure: one drawing of `shared::charts` on a canvas, sharp at any pixel ratio and in the page's colours, and above
 //! it whatever moves (cursors, brushes), which need not draw it again.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use fidelio_shared::charts::{Axis, Fractions, Lettering, Look, Theme};
@@ -14,6 +15,10 @@ use wasm_bindgen::closure::Closure;
 use web_sys::{Element, HtmlCanvasElement, PointerEvent, ResizeObserver};
 
 use crate::app::View;
+use crate::panels::export::{Export, MakeSvg, PAPER_WIDTH};
+
+/// What an SVG document is drawn on.
+pub use fidelio_shared::charts::Sheet as Paper;
 
 /// What is drawn on.
 pub type Area = DrawingArea<CanvasBackend, Shift>;
@@ -27,6 +32,11 @@ pub struct Sheet {
 }
 
 impl Sheet {
+    /// All of `area`, in a theme, with `scale` of its pixels to a logical one.
+    pub fn new(area: Area, theme: Theme, scale: f64) -> Self {
+        Sheet { area, theme, scale }
+    }
+
     /// How to draw on it.
     pub fn look(&self, axis: Axis, fractions: Fractions) -> Look {
         Look { theme: self.theme, axis, fractions, scale: self.scale, text: Lettering::CANVAS }
@@ -51,6 +61,12 @@ pub fn Figure<E: std::fmt::Display>(
     size: RwSignal<(f64, f64)>,
     /// Draws it.
     paint: impl Fn(&Sheet) -> Result<(), E> + 'static,
+    /// The same as an SVG document, for those who take it away; `None` while there is nothing to show.
+    #[prop(optional)]
+    svg: Option<Rc<MakeSvg>>,
+    /// Height on paper, logical pixels; else that on the page.
+    #[prop(optional)]
+    paper: Option<u32>,
     /// What lies above it.
     #[prop(optional)]
     children: Option<Children>,
@@ -58,6 +74,9 @@ pub fn Figure<E: std::fmt::Display>(
     let view = expect_context::<View>();
     let canvas = NodeRef::<Canvas>::new();
     observe(canvas, size);
+    let paint = Rc::new(move |sheet: &Sheet| paint(sheet).map_err(|error| error.to_string()));
+    let paper = Signal::derive(move || (PAPER_WIDTH, paper.unwrap_or_else(|| (size.get().1.round() as u32).max(80))));
+    view.sharing.offer(Export { name, label, paper, svg, paint: paint.clone() });
     Effect::new(move |_| {
         // A canvas does not draw itself again when its font comes.
         view.has_fonts.track();
@@ -91,7 +110,7 @@ fn sheet(canvas: &HtmlCanvasElement, (width, height): (f64, f64), theme: Theme) 
     canvas.set_width((width * scale).round() as u32);
     canvas.set_height((height * scale).round() as u32);
     let backend = CanvasBackend::with_canvas_object(canvas.clone())?;
-    Some(Sheet { area: backend.into_drawing_area(), theme, scale })
+    Some(Sheet::new(backend.into_drawing_area(), theme, scale))
 }
 
 /// Keeps `size` at the canvas's size. The browser tells of it when it has laid the page out, and each figure is then drawn

@@ -44,12 +44,21 @@ pub fn chosen(view: View, opened: &Opened) -> Memo<Option<Metric>> {
 /// Tabs and what they show, and the strips to brush.
 #[component]
 pub fn Metrics(session: Session, opened: Arc<Opened>, metric: Memo<Option<Metric>>) -> impl IntoView {
+    let view = expect_context::<View>();
     let metrics = StoredValue::new(opened.comparison.metrics.clone());
     let Some(first) = metrics.with_value(|all| all.first().map(|entry| entry.metric)) else {
         return view! { <p class="panel">"These runs share no metric: neither has a request with output on both sides."</p> }.into_any();
     };
     let chosen = Memo::new(move |_| metric.get().unwrap_or(first));
     let shown = shown(session, metrics, chosen);
+    view.sharing.shown.set(Some((session, shown)));
+    on_cleanup(move || {
+        // Another bundle's report may have come before this one went.
+        let is_this = view.sharing.shown.try_with_untracked(|now| now.is_some_and(|(now, _)| now == session));
+        if is_this == Some(true) {
+            view.sharing.shown.set(None);
+        }
+    });
     view! {
         <section class="metrics" aria-label="Metrics">
             <Tabs metrics chosen/>

@@ -1,8 +1,9 @@
 //! Repeats: every real run's percentiles and the simulation's, relative to the mean of the real runs.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use fidelio_shared::charts::{RunMark, RunsLayout, draw_runs, format_duration, runs_height, runs_summary};
+use fidelio_shared::charts::{RunMark, RunsLayout, draw_runs, format_duration, runs_height, runs_summary, runs_svg};
 use fidelio_shared::explore::answers::RunStrip;
 use fidelio_shared::metrics::Metric;
 use fidelio_shared::stats::CentiNanos;
@@ -10,7 +11,7 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, PointerEvent};
 
-use crate::panels::figure::{Figure, Sheet};
+use crate::panels::figure::{Figure, Paper, Sheet};
 use crate::session::{self, Session};
 use crate::words::typeset;
 use crate::worker::protocol::{Answer, Ask};
@@ -50,6 +51,7 @@ fn Drawing(strip: Memo<Option<Arc<RunStrip>>>) -> impl IntoView {
     let layout = Memo::new(move |_| strip.get().map(|strip| RunsLayout::new(&strip, size.get().0)));
     let label = Signal::derive(move || strip.get().map_or(String::new(), |strip| typeset(&runs_summary(&strip))));
     let paint = move |sheet: &Sheet| strip.get().map_or(Ok(()), |strip| draw_runs(&sheet.area, &strip, &sheet.plain()));
+    let svg = Rc::new(move |paper: &Paper| strip.get().map(|strip| runs_svg(&strip, paper)));
     let on_move = move |event: PointerEvent| {
         let ground = event.current_target().and_then(|target| target.dyn_into::<Element>().ok());
         let Some(ground) = ground.map(|ground| ground.get_bounding_client_rect()) else { return };
@@ -63,7 +65,7 @@ fn Drawing(strip: Memo<Option<Arc<RunStrip>>>) -> impl IntoView {
     view! {
         <div class="runs-drawing">
             <div class="runs-ground" style:height=move || strip.get().map(|strip| format!("{}px", runs_height(&strip)))>
-                <Figure name="runs-strip" label size paint>
+                <Figure name="runs-strip" label size paint svg>
                     <div class="pointer-ground" aria-hidden="true" on:pointermove=on_move
                         on:pointerleave=move |_| pointed.set(None)></div>
                 </Figure>

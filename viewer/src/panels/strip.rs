@@ -1,10 +1,12 @@
 //! The strips under the table: load over time and prompt lengths, each to be brushed. Everything above is then of the
 //! brushed requests.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use fidelio_shared::charts::{
-    Counted, StripLayout, draw_histogram, draw_load_strip, format_duration, histogram_summary, load_summary,
+    Counted, StripLayout, draw_histogram, draw_load_strip, format_duration, histogram_summary, histogram_svg,
+    load_summary, load_svg,
 };
 use fidelio_shared::explore::answers::{Histogram, Overview};
 use fidelio_shared::explore::questions::Selection;
@@ -14,7 +16,7 @@ use leptos::prelude::*;
 
 use crate::app::{View, mark};
 use crate::panels::brush::{Brush, Track};
-use crate::panels::figure::{Figure, Sheet};
+use crate::panels::figure::{Figure, Paper, Sheet};
 use crate::session::{Rows, Session};
 use crate::worker::protocol::Opened;
 
@@ -87,8 +89,9 @@ fn LoadStrip(curves: Curves, overview: Option<Arc<Overview>>) -> impl IntoView {
         arrivals.as_ref().and_then(|arrivals| track(arrivals, layout))
     };
     let paint = move |sheet: &Sheet| curves.with_value(|curves| draw_load_strip(&sheet.area, curves, &sheet.plain()));
+    let svg = Rc::new(move |paper: &Paper| Some(curves.with_value(|curves| load_svg(curves, paper))));
     view! {
-        <Figure name="load-strip" label=curves.with_value(load_summary) size paint>
+        <Figure name="load-strip" label=curves.with_value(load_summary) size paint svg>
             <ArrivalBrush track=Signal::derive(track)/>
         </Figure>
     }
@@ -109,8 +112,11 @@ fn ArrivalStrip(overview: Arc<Overview>) -> impl IntoView {
         arrivals.with_value(|arrivals| draw_histogram(&sheet.area, arrivals, Counted::Arrivals, &sheet.plain()))
     };
     let label = arrivals.with_value(|arrivals| histogram_summary(arrivals, Counted::Arrivals));
+    let document =
+        move |paper: &Paper| arrivals.with_value(|arrivals| histogram_svg(arrivals, Counted::Arrivals, paper));
+    let svg = Rc::new(move |paper: &Paper| Some(document(paper)));
     view! {
-        <Figure name="load-strip" label size paint><ArrivalBrush track=Signal::derive(track)/></Figure>
+        <Figure name="load-strip" label size paint svg><ArrivalBrush track=Signal::derive(track)/></Figure>
     }
 }
 
@@ -147,8 +153,11 @@ fn PromptStrip(overview: Arc<Overview>) -> impl IntoView {
         prompts.with_value(|prompts| draw_histogram(&sheet.area, prompts, Counted::PromptTokens, &sheet.plain()))
     };
     let label = prompts.with_value(|prompts| histogram_summary(prompts, Counted::PromptTokens));
+    let document =
+        move |paper: &Paper| prompts.with_value(|prompts| histogram_svg(prompts, Counted::PromptTokens, paper));
+    let svg = Rc::new(move |paper: &Paper| Some(document(paper)));
     view! {
-        <Figure name="prompt-strip" label size paint>
+        <Figure name="prompt-strip" label size paint svg>
             <Brush
                 name="prompt-brush"
                 label="Prompt tokens"

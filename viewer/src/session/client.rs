@@ -49,10 +49,15 @@ impl Client {
             Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| inner.hear(&event, &worker, &*on_tell))
         };
         worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        // A worker whose script cannot be loaded says so here only.
-        let on_error = Closure::<dyn FnMut()>::new(move || {
-            on_tell(Tell::Crashed("the worker could not be started".to_owned()), None);
-        });
+        // A worker whose script cannot be loaded, or whose memory is full, says so here only.
+        let on_error = {
+            let inner = Rc::clone(&inner);
+            Closure::<dyn FnMut()>::new(move || {
+                let has_started = inner.waiting.borrow().is_none();
+                let text = if has_started { "it ran out of memory" } else { "the worker could not be started" };
+                on_tell(Tell::Crashed(text.to_owned()), None);
+            })
+        };
         worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         Ok(Client { worker, inner, _on_message: on_message, _on_error: on_error })
     }

@@ -15,10 +15,15 @@ use web_sys::Blob;
 
 use crate::link::Source;
 use crate::open::{Problem, address};
+use crate::words::plain;
+use crate::worker::limits;
 use crate::worker::protocol::{Answer, Ask, Opened, Progress, Tell};
 
 pub use asking::{answer, answer_to, settled};
 use client::Client;
+
+/// Letters of a bundle's name, at most: links may say anything.
+const LONGEST_NAME: usize = 200;
 
 /// How far opening is.
 #[derive(Clone, Debug)]
@@ -73,15 +78,15 @@ impl Session {
             rows: RwSignal::new(Rows::Reading(None)),
             sha256: RwSignal::new(None),
             source: StoredValue::new(source),
-            name: StoredValue::new(name),
+            name: StoredValue::new(plain(&name, LONGEST_NAME)),
             client: StoredValue::new_local(None),
         }
     }
 
     /// A file of this machine.
     pub fn of_file(id: u32, name: String, file: &Blob) -> Self {
-        let session = Session::new(id, name.clone(), None);
-        session.start(&Ask::Open { name, address: None }, Some(file));
+        let session = Session::new(id, name, None);
+        session.start(&Ask::Open { name: session.name(), address: None }, Some(file));
         session
     }
 
@@ -100,10 +105,10 @@ impl Session {
             Source::Data(data) => {
                 let session = Session::new(id, "comparison in a link".to_owned(), Some(source.clone()));
                 session.rows.set(Rows::Missing(Problem::no_rows_in_link()));
-                session.stage.set(match data_link::decode(data) {
-                    Ok(comparison) => Stage::Open(Arc::new(of_link(comparison))),
-                    Err(error) => Stage::Failed(Problem::broken_link(&error)),
-                });
+                let name = session.name();
+                let comparison = data_link::decode(data).map_err(|error| Problem::broken_link(&error));
+                let opened = comparison.and_then(|comparison| limits::admitted(&name, &comparison)).map(of_link);
+                session.stage.set(opened.map_or_else(Stage::Failed, |opened| Stage::Open(Arc::new(opened))));
                 session
             }
         }

@@ -11,14 +11,18 @@ use sha2::{Digest, Sha256};
 use web_sys::Blob;
 
 use crate::open::{MAX_BYTES, Problem};
+use crate::words::plain;
 use crate::worker::blob::BlobReader;
-use crate::worker::post;
 use crate::worker::protocol::{Answer, Ask, Opened, Progress, Tell, Work};
+use crate::worker::{limits, post};
 
 /// Bytes in which the end of a zip lies.
 const END: u64 = 65_557;
 /// Progress is told again after so many bytes.
 const STEP: u64 = 4 << 20;
+
+/// Letters of what a run says of a request, at most.
+const LONGEST_TROUBLE: usize = 300;
 
 /// Empty until a bundle is opened.
 #[derive(Default)]
@@ -48,8 +52,8 @@ impl Desk {
         let broken = |error| Problem::broken(name, &error);
         let mut bundle = BundleReader::open(reader).map_err(broken)?;
         tell_progress(&mut bundle, Work::Compare);
-        let comparison = bundle.comparison().map_err(broken)?;
-        let manifest = bundle.manifest().cloned();
+        let comparison = limits::admitted(name, &bundle.comparison().map_err(broken)?)?;
+        let manifest = bundle.manifest().map(|manifest| limits::tamed(name, manifest)).transpose()?;
         self.name = name.to_owned();
         self.options = comparison.options.clone();
         self.file = Some(file);
@@ -93,12 +97,19 @@ impl Desk {
             }
             Ask::Intervals(metric, selection) => Answer::Intervals(explorer.with_intervals(metric, &selection)),
             Ask::Scatter(metric, selection, most) => Answer::Scatter(explorer.scatter(metric, &selection, most)),
-            Ask::Requests(question) => Answer::Requests(explorer.requests(&question)),
+            Ask::Requests(question) => {
+                let mut page = explorer.requests(&question);
+                let troubles = page.rows.iter_mut().filter_map(|row| row.trouble.as_mut());
+                troubles.for_each(|trouble| *trouble = plain(trouble, LONGEST_TROUBLE));
+                Answer::Requests(page)
+            }
             Ask::Timeline(request) => Answer::Timeline(explorer.timeline(request)),
             Ask::Steps(window, bins) => Answer::Steps(explorer.steps(window, bins)),
             Ask::Runs(metric) => Answer::Runs(explorer.strip(metric, &self.options.percentiles)),
             Ask::Attribution(selection) => Answer::Attribution(explorer.attribution(&selection)),
-            Ask::WhatIfBasis => Answer::WhatIfBasis(explorer.what_if_basis()),
+            Ask::WhatIfBasis => {
+                Answer::WhatIfBasis(explorer.what_if_basis().map_err(|reason| plain(&reason, LONGEST_TROUBLE)))
+            }
             Ask::WhatIf(settings) => Answer::WhatIf(explorer.what_if(&settings)),
             Ask::Open { .. } | Ask::Rows => return None,
         })

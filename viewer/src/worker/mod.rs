@@ -3,6 +3,7 @@
 mod blob;
 mod desk;
 mod download;
+pub mod limits;
 pub mod protocol;
 
 use std::cell::RefCell;
