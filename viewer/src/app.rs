@@ -81,11 +81,6 @@ impl View {
         self.sessions.with(|sessions| sessions.iter().position(|one| *one == session))
     }
 
-    /// Whether a panel is unfolded.
-    pub fn is_open(self, panel: Panel) -> bool {
-        self.state.with(|state| state.open.contains(&panel))
-    }
-
     /// Unfolds or folds a panel.
     pub fn set_open(self, panel: Panel, is_open: bool) {
         if self.state.with_untracked(|state| state.open.contains(&panel)) != is_open {

@@ -89,7 +89,8 @@ impl<'a> Pairs<'a> {
             .map(|(request_id, (real, sim))| DisplacedRequest { request_id, real_place: *real, sim_place: *sim })
             .collect();
         let num_displaced = displaced.len();
-        displaced.sort_unstable_by_key(|one| (std::cmp::Reverse(one.real_place.abs_diff(one.sim_place)), one.request_id));
+        displaced
+            .sort_unstable_by_key(|one| (std::cmp::Reverse(one.real_place.abs_diff(one.sim_place)), one.request_id));
         displaced.truncate(MOST_NAMED);
         Some(OrderReport { kendall_tau, num_displaced, displaced })
     }

@@ -26,7 +26,7 @@ pub(super) fn settings(real: &RunMeta, sim: &RunMeta, longest: u32) -> Result<(W
     let (mut found, mut assumed) = (Map::new(), Vec::new());
     for (setting, default) in defaults.iter().filter(|(setting, _)| !NEVER.contains(&setting.as_str())) {
         let value = match said(setting) {
-            Some(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            Some(text) => serde_json::from_slice(text.as_bytes()).unwrap_or(Value::String(text)),
             None if NEEDED.contains(&setting.as_str()) => {
                 return Err(format!("neither run says its `{setting}`, so its schedule cannot be computed again"));
             }

@@ -42,7 +42,7 @@ pub struct Recent {
 impl Recent {
     /// What is stored; anything that is not ours is nothing.
     pub fn parse(text: &str) -> Self {
-        let mut recent: Recent = serde_json::from_str(text).unwrap_or_default();
+        let mut recent: Recent = serde_json::from_slice(text.as_bytes()).unwrap_or_default();
         recent.entries.truncate(MOST);
         for entry in &mut recent.entries {
             entry.name = plain(&entry.name, LONGEST.0);

@@ -105,7 +105,8 @@ impl Inner {
             Some(parts) => (parts.get(0).as_string(), parts.get(1).as_string()),
             None => (data.as_string(), None),
         };
-        let Some((number, tell)) = text.and_then(|text| serde_json::from_slice::<(u32, Tell)>(text.as_bytes()).ok()) else {
+        let Some((number, tell)) = text.and_then(|text| serde_json::from_slice::<(u32, Tell)>(text.as_bytes()).ok())
+        else {
             return;
         };
         match tell {

@@ -53,7 +53,7 @@ impl Desk {
         let mut bundle = BundleReader::open(reader).map_err(broken)?;
         tell_progress(&mut bundle, Work::Compare);
         let comparison = limits::admitted(name, &bundle.comparison().map_err(broken)?)?;
-        let manifest = bundle.manifest().map(|manifest| limits::tamed(name, manifest)).transpose()?;
+        let manifest = bundle.manifest().map(|manifest| limits::admitted_manifest(name, manifest)).transpose()?;
         self.name = name.to_owned();
         self.options = comparison.options.clone();
         self.file = Some(file);

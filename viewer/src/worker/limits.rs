@@ -1,9 +1,8 @@
 //! What a bundle may bring to the page: sizes that a first screen can show, lists that fit each other, words that are cut.
 //! A bundle may be anyone's; the page itself checks nothing any more.
 
+use fidelio_shared::schema::Manifest;
 use fidelio_shared::schema::comparison::{Comparison, MetricComparison};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::open::Problem;
@@ -25,7 +24,11 @@ const MOST_BYTES: usize = 4 << 20;
 pub fn admitted(name: &str, comparison: &Comparison) -> Result<Comparison, Problem> {
     match objection(comparison) {
         Some(objection) => Err(Problem::oversized(name, &objection)),
-        None => tamed(name, comparison).map(labelled),
+        None => {
+            let bytes = tamed(name, comparison.to_line().into_bytes())?;
+            let tamed = Comparison::read("comparison.json", &bytes);
+            tamed.map(labelled).map_err(|error| Problem::broken(name, &error))
+        }
     }
 }
 
@@ -36,23 +39,28 @@ fn labelled(mut comparison: Comparison) -> Comparison {
     comparison
 }
 
-/// A document with its texts cut.
+/// A manifest, its texts cut.
 ///
 /// # Errors
 /// When it is too large even then.
-pub fn tamed<T: Serialize + DeserializeOwned>(name: &str, document: &T) -> Result<T, Problem> {
+pub fn admitted_manifest(name: &str, manifest: &Manifest) -> Result<Manifest, Problem> {
     let odd = |error: serde_json::Error| Problem::oversized(name, &format!("cannot be handed on: {error}"));
-    let mut value = serde_json::to_value(document).map_err(odd)?;
+    let bytes = tamed(name, serde_json::to_vec(manifest).map_err(odd)?)?;
+    serde_json::from_slice(&bytes).map_err(odd)
+}
+
+/// A JSON document with its texts cut. Text in and out: readers of documents are large, and there is one of each already.
+fn tamed(name: &str, document: Vec<u8>) -> Result<Vec<u8>, Problem> {
+    let odd = |error: serde_json::Error| Problem::oversized(name, &format!("cannot be handed on: {error}"));
+    let mut value: Value = serde_json::from_slice(&document).map_err(odd)?;
     tame(&mut value);
-    let bytes = serde_json::to_vec(&value).map_err(odd)?.len();
-    if bytes > MOST_BYTES {
-        let size = megabytes(bytes as u64);
-        return Err(Problem::oversized(
-            name,
-            &format!("holds {size} of text and numbers, more than a first screen can"),
-        ));
+    let bytes = serde_json::to_vec(&value).map_err(odd)?;
+    if bytes.len() > MOST_BYTES {
+        let size = megabytes(bytes.len() as u64);
+        let objection = format!("holds {size} of text and numbers, more than a first screen can");
+        return Err(Problem::oversized(name, &objection));
     }
-    serde_json::from_value(value).map_err(odd)
+    Ok(bytes)
 }
 
 /// Why `comparison` is not shown, after “`comparison.json`”; `None` when it is.
