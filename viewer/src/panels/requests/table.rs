@@ -124,15 +124,15 @@ fn scrolled(requests: Requests) -> Scrolled {
     Effect::new(move |_| {
         num_rows.track();
         active.update(|active| *active = active.filter(|place| *place < num_rows.get_untracked()));
-        if let Some(ground) = ground.get() {
+        let Some(ground) = ground.get() else { return };
+        // Once it has grown to its rows.
+        request_animation_frame(move || {
             let height = f64::from(ground.client_height()) - ROW;
-            if height > ROW
-                && (height - seen.get_untracked()).abs() > 0.5
-                && num_rows.get_untracked() as f64 * ROW >= SEEN
-            {
-                seen.set(height);
+            let is_full = num_rows.try_get_untracked().is_some_and(|rows| rows as f64 * ROW >= height);
+            if is_full && height > ROW {
+                let _ = seen.try_set(height);
             }
-        }
+        });
     });
     Scrolled { ground, scroll, roll, active }
 }
