@@ -76,7 +76,7 @@ fn Errors(shown: Memo<Option<Pairs>>, tolerance: f64) -> impl IntoView {
     });
     let (point, set_point) = signal(None::<usize>);
     Effect::new(move |_| {
-        shown.track();
+        shown.with(|_| ());
         set_point.set(None);
     });
     let at = move || {

@@ -122,8 +122,8 @@ fn scrolled(requests: Requests) -> Scrolled {
         }
     });
     Effect::new(move |_| {
-        num_rows.track();
-        active.update(|active| *active = active.filter(|place| *place < num_rows.get_untracked()));
+        let rows = num_rows.get();
+        active.update(|active| *active = active.filter(|place| *place < rows));
         let Some(ground) = ground.get() else { return };
         // Once it has grown to its rows.
         request_animation_frame(move || {
@@ -155,13 +155,13 @@ fn Grid(requests: Requests) -> impl IntoView {
     });
     // Another order begins at its beginning.
     let order = view.part(|state| (state.selection, state.column, state.ascending, state.filter.clone()));
-    Effect::new(move |is_later: Option<bool>| {
-        order.track();
-        if let (Some(true), Some(ground)) = (is_later, ground.get_untracked()) {
+    Effect::new(move |before: Option<_>| {
+        let now = order.get();
+        if let (true, Some(ground)) = (before.is_some_and(|before| before != now), ground.get_untracked()) {
             ground.set_scroll_top(0);
             active.set(None);
         }
-        true
+        now
     });
     let choose = move |place: usize| {
         let row = page.with_untracked(|page| row_at(page, place));
