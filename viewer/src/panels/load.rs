@@ -21,7 +21,7 @@ use crate::words::{percent, time, typeset};
 use crate::worker::protocol::Opened;
 
 use curves::CurvesPart;
-use pairs::PairsPart;
+use pairs::{Agreement, PairsPart};
 
 /// The folded panel.
 #[component]
@@ -45,12 +45,13 @@ fn Parts(comparison: Comparison, metric: Memo<Option<Metric>>) -> impl IntoView 
     let Comparison { load, windows, order, curves, worst_requests, metrics, options, .. } = comparison.clone();
     view! {
         {curves.map(|curves| view! { <CurvesPart curves/> })}
-        <div class="two-wide">
+        <div class="two-wide even">
             {load.map(|load| view! { <Load load/> })}
-            <PairsPart metrics chosen=metric tolerance=options.tolerance/>
+            <PairsPart metrics=metrics.clone() chosen=metric tolerance=options.tolerance/>
         </div>
+        <Agreement metrics/>
         {windows.map(|windows| view! { <Steady windows comparison/> })}
-        <div class="two-wide">
+        <div class="two-wide even">
             <Worst requests=worst_requests/>
             {order.map(|order| view! { <Order order/> })}
         </div>

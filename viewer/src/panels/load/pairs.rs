@@ -31,7 +31,6 @@ pub(super) fn PairsPart(metrics: Vec<MetricComparison>, chosen: Memo<Option<Metr
             <section aria-label="Request by request">
                 <h3>{move || shown.get().map(|(metric, _)| format!("Request by request: {}", metric.label()))}</h3>
                 <Errors shown tolerance/>
-                <Agreement pairs/>
             </section>
         }
     })
@@ -77,7 +76,7 @@ fn Errors(shown: Memo<Option<Pairs>>, tolerance: f64) -> impl IntoView {
     });
     let (point, set_point) = signal(None::<usize>);
     Effect::new(move |_| {
-        shown.track();
+        shown.with(|_| ());
         set_point.set(None);
     });
     let at = move || {
@@ -159,9 +158,12 @@ fn nearest(fractions: &[f64], wanted: f64) -> Option<usize> {
     near.min_by(|a, b| (fractions[*a] - wanted).abs().total_cmp(&(fractions[*b] - wanted).abs()))
 }
 
+/// Bland and Altman's numbers, a row a metric.
 #[component]
-fn Agreement(pairs: Vec<Pairs>) -> impl IntoView {
-    let row = |(metric, pairs): Pairs| {
+pub(super) fn Agreement(metrics: Vec<MetricComparison>) -> impl IntoView {
+    let pairs: Vec<(Metric, PairErrors)> =
+        metrics.into_iter().filter_map(|entry| Some((entry.metric, entry.pairs?))).collect();
+    let row = |(metric, pairs): (Metric, PairErrors)| {
         let agreement = pairs.bland_altman;
         let signed = |ns: f64| typeset(&format_signed_duration(ns));
         view! {
@@ -175,7 +177,9 @@ fn Agreement(pairs: Vec<Pairs>) -> impl IntoView {
             </tr>
         }
     };
-    view! {
+    (!pairs.is_empty()).then(|| view! {
+        <section aria-label="Agreement">
+            <h3>"Agreement, request by request"</h3>
         <div class="scroll" role="region" tabindex="0" aria-label="Agreement request by request">
             <table data-testid="agreement">
                 <thead><tr>
@@ -189,7 +193,8 @@ fn Agreement(pairs: Vec<Pairs>) -> impl IntoView {
                 <tbody>{pairs.into_iter().map(row).collect_view()}</tbody>
             </table>
         </div>
-    }
+        </section>
+    })
 }
 
 #[cfg(test)]

@@ -122,17 +122,17 @@ fn scrolled(requests: Requests) -> Scrolled {
         }
     });
     Effect::new(move |_| {
-        num_rows.track();
-        active.update(|active| *active = active.filter(|place| *place < num_rows.get_untracked()));
-        if let Some(ground) = ground.get() {
+        let rows = num_rows.get();
+        active.update(|active| *active = active.filter(|place| *place < rows));
+        let Some(ground) = ground.get() else { return };
+        // Once it has grown to its rows.
+        request_animation_frame(move || {
             let height = f64::from(ground.client_height()) - ROW;
-            if height > ROW
-                && (height - seen.get_untracked()).abs() > 0.5
-                && num_rows.get_untracked() as f64 * ROW >= SEEN
-            {
-                seen.set(height);
+            let is_full = num_rows.try_get_untracked().is_some_and(|rows| rows as f64 * ROW >= height);
+            if is_full && height > ROW {
+                let _ = seen.try_set(height);
             }
-        }
+        });
     });
     Scrolled { ground, scroll, roll, active }
 }
@@ -155,13 +155,13 @@ fn Grid(requests: Requests) -> impl IntoView {
     });
     // Another order begins at its beginning.
     let order = view.part(|state| (state.selection, state.column, state.ascending, state.filter.clone()));
-    Effect::new(move |is_later: Option<bool>| {
-        order.track();
-        if let (Some(true), Some(ground)) = (is_later, ground.get_untracked()) {
+    Effect::new(move |before: Option<_>| {
+        let now = order.get();
+        if let (true, Some(ground)) = (before.is_some_and(|before| before != now), ground.get_untracked()) {
             ground.set_scroll_top(0);
             active.set(None);
         }
-        true
+        now
     });
     let choose = move |place: usize| {
         let row = page.with_untracked(|page| row_at(page, place));

@@ -107,7 +107,7 @@ fn Tokens(timeline: Memo<Option<Arc<RequestTimeline>>>) -> impl IntoView {
     let (window, set_window) = signal(None::<(u64, u64)>);
     let (token, set_token) = signal(None::<Token>);
     Effect::new(move |_| {
-        timeline.track();
+        timeline.with(|_| ());
         set_window.set(None);
         set_token.set(None);
     });

@@ -72,7 +72,7 @@ fn rows(timeline: &RequestTimeline) -> Vec<(String, [String; 2])> {
             cells.push((name.to_owned(), Box::new(gap)));
         }
         cells.push((
-            "stalls, over 3 × the median gap".to_owned(),
+            "stalls, over 3 × P50".to_owned(),
             Box::new(|side| match side.has_tokens {
                 true => thousands(stalls(side).len() as u64),
                 false => "–".to_owned(),
