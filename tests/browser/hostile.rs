@@ -55,11 +55,7 @@ pub fn all(good: &Path) -> Vec<BadFile> {
         named("nul", "real_run/a\0.csv", "nul.zip holds an entry with an unsafe name"),
         bad("turned-name", zip(&[("a\u{202e}gpj.zip".to_owned(), Vec::new())]), "neither manifest.json nor any"),
         bad("unlisted", unlisted(&entries), "is in the zip but not in the manifest"),
-        text(
-            "nested",
-            |json| json.replacen("\"params\": {", &format!("\"params\": {{\"deep\": {}", "[".repeat(100_000)), 1),
-            "recursion limit exceeded",
-        ),
+        text("nested", |json| json.replacen("\"params\": {", &deep_setting(), 1), "recursion limit exceeded"),
         text("infinite", |json| replaced_number(&json, "tolerance", "1e999"), "number out of range"),
         text("not-a-number", |json| replaced_number(&json, "tolerance", "NaN"), "expected value"),
         text(
@@ -245,6 +241,11 @@ fn with_document(entries: &[(String, Vec<u8>)], change: impl FnOnce(&mut Value))
         change(&mut document);
         serde_json::to_vec(&document).expect("JSON")
     })
+}
+
+/// The first setting of a run, a hundred thousand lists deep.
+fn deep_setting() -> String {
+    format!("\"params\": {{\"deep\": {}{},", "[".repeat(100_000), "]".repeat(100_000))
 }
 
 /// `"key": 0.1` with another number.

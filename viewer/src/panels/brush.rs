@@ -32,6 +32,9 @@ impl Track {
     }
 }
 
+/// Told of every change, `None` for all.
+type OnChange = Box<dyn Fn(Option<(f64, f64)>)>;
+
 /// Which end of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -104,7 +107,7 @@ pub fn Brush(
         let (track, (from, to)) = ends().filter(|_| range.get().is_some())?;
         Some((track.pixel(from), track.pixel(to) - track.pixel(from)))
     };
-    let handle = move |end: End, on_change: Box<dyn Fn(Option<(f64, f64)>)>| {
+    let handle = move |end: End, on_change: OnChange| {
         view! { <Handle name label end ends=Signal::derive(ends) words on_change/> }
     };
     let handles = [End::From, End::To].map(|end| handle(end, Box::new(on_change.clone()))).collect_view();
@@ -138,7 +141,7 @@ fn Handle(
     end: End,
     #[prop(into)] ends: Signal<Option<(Track, (f64, f64))>>,
     words: fn(f64) -> String,
-    on_change: Box<dyn Fn(Option<(f64, f64)>)>,
+    on_change: OnChange,
 ) -> impl IntoView {
     let value = move || ends.get().map(|(_, (from, to))| if end == End::From { from } else { to });
     let key = if end == End::From { "from" } else { "to" };

@@ -70,10 +70,13 @@ pub fn length(address: &str) -> String {
 
 /// What may happen to a link of that length.
 pub fn warning(address: &str) -> Option<&'static str> {
-    match address.chars().count() {
-        0..=SAFE_LENGTH => None,
-        ..=LONG_LENGTH => Some("Over 2,000 characters: some programs that send messages cut such a link."),
-        _ => Some("Over 8,000 characters: many programs cut such a link. Better send the bundle itself."),
+    let length = address.chars().count();
+    if length > LONG_LENGTH {
+        Some("Over 8,000 characters: many programs cut such a link. Better send the bundle itself.")
+    } else if length > SAFE_LENGTH {
+        Some("Over 2,000 characters: some programs that send messages cut such a link.")
+    } else {
+        None
     }
 }
 
