@@ -21,6 +21,7 @@ pub mod evidence;
 pub mod explore;
 pub mod latency;
 pub mod metrics;
+pub mod order;
 mod random;
 pub mod report;
 pub mod schema;

@@ -110,7 +110,8 @@ fn read(state: &mut ViewState, key: &str, value: &str) {
         "window" => state.window = ends(value),
         "open" => {
             let panels = value.split(',').filter_map(|word| Panel::ALL.into_iter().find(|panel| panel.key() == word));
-            state.open = panels.collect::<BTreeSet<_>>();
+            state.open = BTreeSet::new();
+            state.open.extend(panels);
         }
         "whatif" => state.what_if = value.to_owned(),
         _ => {}

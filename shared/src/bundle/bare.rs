@@ -11,7 +11,7 @@ pub fn find<R: Read + Seek>(bundle: &mut BundleReader<R>) -> Result<BTreeMap<Str
     let names = bundle.names().to_vec();
     let prefixes = |file: &str| -> Vec<String> {
         let mut found: Vec<String> = names.iter().filter_map(|name| prefix_of(name, file)).collect();
-        found.sort_unstable();
+        crate::order::sort_by(&mut found, Ord::cmp);
         found
     };
     let runs = prefixes("request_metrics.csv");

@@ -10,7 +10,8 @@ use crate::bundle::{COMPARISON, MANIFEST, MAX_ENTRIES, MAX_TOTAL_BYTES, SIM_RUN,
 use crate::compare;
 use crate::schema::comparison::{CompareOptions, Comparison};
 use crate::schema::{
-    DataError, Folder, Manifest, Run, Workload, check_version, hex, load_run, load_workload, read_document, read_json,
+    DataError, Folder, Manifest, Run, Workload, check_version, hex, load_table_run, load_workload, read_document,
+    read_json,
 };
 
 /// An open bundle, or a zip of bare run directories made by hand.
@@ -136,7 +137,7 @@ impl<R: Read + Seek> BundleReader<R> {
             if !self.has(&role, "request_metrics.csv") {
                 break;
             }
-            real.push(load_run(&mut self.folder(&role))?);
+            real.push(load_table_run(&mut self.folder(&role))?);
         }
         if real.is_empty() {
             return Err(DataError::new("real_run/request_metrics.csv", "is missing from the bundle"));
@@ -149,7 +150,7 @@ impl<R: Read + Seek> BundleReader<R> {
     /// # Errors
     /// When it is missing or broken.
     pub fn real_run(&mut self) -> Result<Run, DataError> {
-        load_run(&mut self.folder(&real_run_name(0)))
+        load_table_run(&mut self.folder(&real_run_name(0)))
     }
 
     /// The simulated run.
@@ -157,7 +158,7 @@ impl<R: Read + Seek> BundleReader<R> {
     /// # Errors
     /// When it is missing or broken.
     pub fn sim_run(&mut self) -> Result<Run, DataError> {
-        load_run(&mut self.folder(SIM_RUN))
+        load_table_run(&mut self.folder(SIM_RUN))
     }
 
     /// The workload, when the bundle has one.

@@ -102,7 +102,7 @@ pub fn stalls(side: &TimelineSide) -> Vec<(usize, u64)> {
     let median = (sorted[(sorted.len() - 1) / 2] as f64 + sorted[sorted.len() / 2] as f64) / 2.0;
     let long = gaps.into_iter().enumerate().filter(|(_, gap)| *gap as f64 > STALL * median);
     let mut stalls: Vec<(usize, u64)> = long.map(|(index, gap)| (index + 1, gap)).collect();
-    stalls.sort_unstable_by_key(|(index, gap)| (std::cmp::Reverse(*gap), *index));
+    crate::order::sort_by_key(&mut stalls, |(index, gap)| (std::cmp::Reverse(*gap), *index));
     stalls
 }
 

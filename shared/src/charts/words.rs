@@ -65,7 +65,7 @@ pub(super) fn spread(labels: &[(f64, f64)], (from, to): (f64, f64), gap: f64) ->
         room >= 0.0
     });
     let mut order: Vec<usize> = (0..kept.count()).collect();
-    order.sort_by(|one, other| labels[*one].0.total_cmp(&labels[*other].0));
+    crate::order::sort_by(&mut order, |one, other| labels[*one].0.total_cmp(&labels[*other].0));
     let mut centres = vec![None; labels.len()];
     // Rightwards where they touch, then back from the right edge.
     let mut edge = from;

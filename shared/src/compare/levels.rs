@@ -46,7 +46,7 @@ impl Level {
             let count = count.min(i64::MAX as u64) as i64;
             deltas.extend([(from.0, count), (to.0, -count)]);
         }
-        deltas.sort_unstable();
+        crate::order::sort_by(&mut deltas, Ord::cmp);
         let (mut changes, mut level): (Vec<(u64, u64)>, i64) = (Vec::new(), 0);
         for (at, delta) in deltas {
             level = level.saturating_add(delta);

@@ -42,7 +42,7 @@ impl<'a> Pairs<'a> {
             pairs.lines.push((row, a, b));
         }
         // Neighbours in time depend on each other, whatever their ids.
-        pairs.lines.sort_unstable_by_key(|(row, ..)| (row.arrival, row.request_id));
+        crate::order::sort_by_key(&mut pairs.lines, |(row, ..)| (row.arrival, row.request_id));
         pairs
     }
 
@@ -60,7 +60,7 @@ impl<'a> Pairs<'a> {
             })
         };
         let mut worst: Vec<WorstRequest> = self.lines.iter().filter_map(of).collect();
-        worst.sort_unstable_by_key(|request| {
+        crate::order::sort_by_key(&mut worst, |request| {
             (std::cmp::Reverse(request.real_e2e_ns.abs_diff(request.sim_e2e_ns)), request.request_id)
         });
         worst.truncate(MOST_NAMED);
@@ -75,7 +75,7 @@ impl<'a> Pairs<'a> {
         let kendall_tau = kendall_tau(&real, &sim)?;
         let places = |times: &[crate::time::Nanos]| {
             let mut order: Vec<usize> = (0..times.len()).collect();
-            order.sort_unstable_by_key(|index| (times[*index], *index));
+            crate::order::sort_by_key(&mut order, |index| (times[*index], *index));
             let mut places = vec![0; times.len()];
             order.iter().enumerate().for_each(|(place, index)| places[*index] = place + 1);
             places
@@ -89,8 +89,9 @@ impl<'a> Pairs<'a> {
             .map(|(request_id, (real, sim))| DisplacedRequest { request_id, real_place: *real, sim_place: *sim })
             .collect();
         let num_displaced = displaced.len();
-        displaced
-            .sort_unstable_by_key(|one| (std::cmp::Reverse(one.real_place.abs_diff(one.sim_place)), one.request_id));
+        crate::order::sort_by_key(&mut displaced, |one| {
+            (std::cmp::Reverse(one.real_place.abs_diff(one.sim_place)), one.request_id)
+        });
         displaced.truncate(MOST_NAMED);
         Some(OrderReport { kendall_tau, num_displaced, displaced })
     }

@@ -19,7 +19,7 @@ const TREND_RISE: f64 = 0.2;
 /// The windows of `real`, from its compared requests, and what both runs say of the steady one.
 pub(super) fn windows(real: &Run, sim: &Run, lines: &[Line<'_>], options: &CompareOptions) -> Option<Windows> {
     let mut order: Vec<&Line<'_>> = lines.iter().collect();
-    order.sort_unstable_by_key(|(row, ..)| (row.arrival, row.request_id));
+    crate::order::sort_by_key(&mut order, |(row, ..)| (row.arrival, row.request_id));
     let (first, last) = (order.first()?.0.arrival, order.last()?.0.arrival);
     let steady = steady_state(real, &order);
     let metrics = match steady {

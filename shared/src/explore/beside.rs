@@ -36,7 +36,7 @@ pub struct SettingRow {
 /// Every setting that a run says, in dotted keys; those that differ first.
 pub fn settings(runs: &[&RunIdentity]) -> Vec<SettingRow> {
     let mut rows = rows_of(&runs.iter().map(|run| Told::of(run, flat(&run.params))).collect::<Vec<_>>());
-    rows.sort_by_key(|row| !row.is_different);
+    crate::order::sort_by_key(&mut rows, |row| !row.is_different);
     rows
 }
 
@@ -90,7 +90,7 @@ pub fn changed(comparisons: &[&Comparison]) -> Vec<Changed> {
     };
     let (real, sim) = sides(|run| flat(&run.params));
     let mut settings = joined(real, sim, true);
-    settings.sort_by_key(|row| rank(&row.key));
+    crate::order::sort_by_key(&mut settings, |row| rank(&row.key));
     let (near, far): (Vec<Changed>, Vec<Changed>) = settings.into_iter().partition(|row| rank(&row.key) < NUM_NEAR);
     let (real, sim) = sides(identity);
     rows.extend(near.into_iter().chain(joined(real, sim, false)).chain(far));
@@ -100,9 +100,10 @@ pub fn changed(comparisons: &[&Comparison]) -> Vec<Changed> {
 /// Rows of both sides by key, one row where both say the same.
 fn joined(real: Vec<SettingRow>, sim: Vec<SettingRow>, is_setting: bool) -> Vec<Changed> {
     let mut rows = Vec::new();
-    let mut sim: BTreeMap<String, SettingRow> = sim.into_iter().map(|row| (row.key.clone(), row)).collect();
+    let mut by_key = BTreeMap::new();
+    by_key.extend(sim.into_iter().map(|row| (row.key.clone(), row)));
     for row in real {
-        let twin = sim.remove(&row.key);
+        let twin = by_key.remove(&row.key);
         if twin.as_ref() == Some(&row) {
             rows.push((row, Said::Both));
         } else {
@@ -110,7 +111,7 @@ fn joined(real: Vec<SettingRow>, sim: Vec<SettingRow>, is_setting: bool) -> Vec<
             rows.extend(twin.map(|twin| (twin, Said::Sim)));
         }
     }
-    rows.extend(sim.into_values().map(|row| (row, Said::Sim)));
+    rows.extend(by_key.into_values().map(|row| (row, Said::Sim)));
     rows.into_iter().filter(|(row, _)| row.is_different).map(|(row, said)| of(row, is_setting, said)).collect()
 }
 
@@ -174,10 +175,12 @@ impl Told {
 }
 
 fn rows_of(sides: &[Told]) -> Vec<SettingRow> {
-    let keys: BTreeSet<&String> = sides.iter().flat_map(|side| side.says.keys()).collect();
+    let mut keys = BTreeSet::<&String>::new();
+    keys.extend(sides.iter().flat_map(|side| side.says.keys()));
     let row = |key: &String| {
         let values: Vec<Option<String>> = sides.iter().map(|side| side.says.get(key).cloned()).collect();
-        let said: BTreeSet<&String> = values.iter().flatten().collect();
+        let mut said = BTreeSet::<&String>::new();
+        said.extend(values.iter().flatten());
         let of_whole = || sides.iter().zip(&values).filter(|(side, _)| side.is_all).map(|(_, value)| value.is_some());
         let is_different = said.len() > 1 || (of_whole().any(|is_said| is_said) && !of_whole().all(|is_said| is_said));
         SettingRow { key: key.clone(), values, is_different }

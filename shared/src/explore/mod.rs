@@ -72,7 +72,7 @@ impl Explorer {
         }
         let is_pair = |index: &u32| line(first, &sim, *index as usize).is_some();
         let mut pairs: Vec<u32> = (0..first.requests.len() as u32).filter(is_pair).collect();
-        pairs.sort_unstable_by_key(|index| (first.requests[*index as usize].arrival, *index));
+        crate::order::sort_by_key(&mut pairs, |index| (first.requests[*index as usize].arrival, *index));
         let options = options.clone();
         Ok(Explorer { pairs, real, sim, workload, options, columns: BTreeMap::new(), table: None, basis: None })
     }

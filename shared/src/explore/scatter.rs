@@ -51,7 +51,7 @@ impl Scatter {
     pub fn by_error(&self) -> Vec<usize> {
         let size = |place: usize| self.rel_error(place).map_or(-1.0, f64::abs);
         let mut keys: Vec<(f64, usize)> = (0..self.ids.len()).map(|place| (size(place), place)).collect();
-        keys.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        crate::order::sort_by(&mut keys, |a, b| b.0.total_cmp(&a.0));
         keys.into_iter().map(|(_, place)| place).collect()
     }
 }
@@ -104,7 +104,7 @@ fn one_a_cell(points: &[Point], most: usize) -> Vec<usize> {
     // A cell's number has the bits of both axes in turn: that of the coarser cell around it is its beginning.
     let mut numbered: Vec<(u32, usize)> =
         x.iter().zip(&y).enumerate().map(|(place, (x, y))| (interleave(*x) << 1 | interleave(*y), place)).collect();
-    numbered.sort_unstable();
+    crate::order::sort_by_key(&mut numbered, |one| one.0);
     // For each depth, how many neighbours first part there.
     let mut parted = [0usize; FINEST as usize + 1];
     let depth_of = |a: u32, b: u32| match a ^ b {

@@ -130,7 +130,7 @@ fn by_its_row(step: &StepRow) -> Row {
 /// Every so many of them, ordered by what they computed: few of one kind, some of every kind.
 fn thinned(mut rows: Vec<Row>) -> Vec<Row> {
     let every = rows.len().div_ceil(MOST_STEPS).max(1);
-    rows.sort_by_key(|row| {
+    crate::order::sort_by_key(&mut rows, |row| {
         let shape = &row.shape;
         (shape.num_tokens(), shape.num_prefill_tokens, shape.prefill_pairs, shape.context_tokens, row.time())
     });

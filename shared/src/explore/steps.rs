@@ -27,7 +27,7 @@ impl Explorer {
 fn lane(steps: &[StepRow], (from, to): (u64, u64), num_bins: usize) -> StepLane {
     let is_inside = |step: &&StepRow| step.start.0 < to && (step.end.0 > from || step.start.0 >= from);
     let mut inside: Vec<&StepRow> = steps.iter().filter(is_inside).collect();
-    inside.sort_unstable_by_key(|step| (step.start, step.end, step.replica_id, step.step_index));
+    crate::order::sort_by_key(&mut inside, |step| (step.start, step.end, step.replica_id, step.step_index));
     let is_exact = inside.len() <= num_bins;
     let mut bins = match is_exact {
         true => inside.iter().map(|step| Bin::new(step.start.0, step.end.0)).collect(),

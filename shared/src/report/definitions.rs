@@ -26,7 +26,7 @@ fn sections(out: &mut String, readings: &[Reading]) -> std::fmt::Result {
         }
     }
     let mut tools: Vec<Definition> = readings.iter().map(|reading| reading.definition).collect();
-    tools.sort_unstable();
+    crate::order::sort_by(&mut tools, Ord::cmp);
     tools.dedup();
     writeln!(out)?;
     for tool in tools {

@@ -52,18 +52,42 @@ pub fn read_document(folder: &mut dyn Folder, file: &str) -> Result<Option<Vec<u
 /// # Errors
 /// No requests, or the first broken cell or invariant of any file.
 pub fn load_run(folder: &mut dyn Folder) -> Result<Run, DataError> {
-    let meta = match read_document(folder, "run_meta.json")? {
-        Some(bytes) => RunMeta::read(&folder.path_of("run_meta.json"), &bytes)?,
-        None => RunMeta::default(),
-    };
+    let meta = load_meta(folder)?;
     load_rows(folder, meta)
+}
+
+/// The same of a folder inside a bundle, where requests are always a table: other tools' records are converted on
+/// their way into one.
+///
+/// # Errors
+/// As [`load_run`].
+pub fn load_table_run(folder: &mut dyn Folder) -> Result<Run, DataError> {
+    let meta = load_meta(folder)?;
+    load(folder, meta, |folder, meta| {
+        let file = folder.path_of("request_metrics.csv");
+        load_table(folder, meta)?.ok_or_else(|| no_requests(file))
+    })
+}
+
+fn load_meta(folder: &mut dyn Folder) -> Result<RunMeta, DataError> {
+    match read_document(folder, "run_meta.json")? {
+        Some(bytes) => RunMeta::read(&folder.path_of("run_meta.json"), &bytes),
+        None => Ok(RunMeta::default()),
+    }
 }
 
 /// Reads the tables of a run whose metadata is known, as a run that is just being finished.
 ///
 /// # Errors
 /// As [`load_run`].
-pub fn load_rows(folder: &mut dyn Folder, mut meta: RunMeta) -> Result<Run, DataError> {
+pub fn load_rows(folder: &mut dyn Folder, meta: RunMeta) -> Result<Run, DataError> {
+    load(folder, meta, load_requests)
+}
+
+/// Reads requests, and what a foreign format tells beyond them into the metadata.
+type LoadRequests = fn(&mut dyn Folder, &mut RunMeta) -> Result<Vec<RequestRow>, DataError>;
+
+fn load(folder: &mut dyn Folder, mut meta: RunMeta, load_requests: LoadRequests) -> Result<Run, DataError> {
     let name = folder.name();
     let requests = load_requests(folder, &mut meta)?;
     let num_requests = requests.len();
@@ -80,25 +104,34 @@ pub fn load_rows(folder: &mut dyn Folder, mut meta: RunMeta) -> Result<Run, Data
 
 /// The requests, in the format at hand; what a foreign one tells beyond them goes into `meta`.
 fn load_requests(folder: &mut dyn Folder, meta: &mut RunMeta) -> Result<Vec<RequestRow>, DataError> {
-    let file = folder.path_of("request_metrics.csv");
-    if let Some(input) = folder.open("request_metrics.csv")? {
-        let table = TableReader::new(&file, input)?;
-        return if sarathi::is_in_seconds(&table) { sarathi::read(table, meta) } else { read_table(table) };
+    if let Some(rows) = load_table(folder, meta)? {
+        return Ok(rows);
     }
-    let records = folder.path_of("requests.jsonl");
+    let [file, records] = ["request_metrics.csv", "requests.jsonl"].map(|file| folder.path_of(file));
     let requests = match folder.open("requests.jsonl")? {
         Some(input) => vllm::read(&records, input, meta)?,
-        None => {
-            return Err(DataError::new(file, "is missing: this is not a run directory").with_hint(
-                "a run directory holds request_metrics.csv and, for ITL, token_metrics.csv; \
-                 of other tools a requests.jsonl of vLLM stamps is read too",
-            ));
-        }
+        None => return Err(no_requests(file)),
     };
     if let Some(bytes) = read_document(folder, "meta.json")? {
         vllm::describe(&folder.path_of("meta.json"), &bytes, meta)?;
     }
     Ok(requests)
+}
+
+/// `request_metrics.csv`, ours or in seconds; `None` when there is none.
+fn load_table(folder: &mut dyn Folder, meta: &mut RunMeta) -> Result<Option<Vec<RequestRow>>, DataError> {
+    let file = folder.path_of("request_metrics.csv");
+    let Some(input) = folder.open("request_metrics.csv")? else { return Ok(None) };
+    let table = TableReader::new(&file, input)?;
+    let rows = if sarathi::is_in_seconds(&table) { sarathi::read(table, meta) } else { read_table(table) };
+    rows.map(Some)
+}
+
+fn no_requests(file: String) -> DataError {
+    DataError::new(file, "is missing: this is not a run directory").with_hint(
+        "a run directory holds request_metrics.csv and, for ITL, token_metrics.csv; \
+         of other tools a requests.jsonl of vLLM stamps is read too",
+    )
 }
 
 /// Reads and checks a workload directory.

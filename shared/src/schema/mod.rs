@@ -23,7 +23,7 @@ mod workload_tables;
 
 pub use error::DataError;
 pub(crate) use json_lines::JsonLines;
-pub use load::{Folder, load_rows, load_run, load_workload, read_document};
+pub use load::{Folder, load_rows, load_run, load_table_run, load_workload, read_document};
 pub use manifest::{Manifest, ManifestFile};
 pub use meta::{Origin, RunMeta, SCHEMA_VERSION, WRITER, WorkloadMeta, Writer, check_version, read_json, write_json};
 pub(crate) use prefixes::check_count;

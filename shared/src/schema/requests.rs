@@ -191,7 +191,7 @@ pub(crate) fn in_id_order<T>(
     if rows.is_empty() {
         return Err(DataError::new(file, "holds no request"));
     }
-    rows.sort_unstable_by_key(|row| {
+    crate::order::sort_by_key(&mut rows, |row| {
         let (line, id) = place(row);
         (id, line)
     });

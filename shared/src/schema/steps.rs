@@ -57,7 +57,7 @@ impl StepRow {
     /// All of `rows` by start, then end, replica and index: files hold them as they ended.
     pub fn by_start(rows: &[StepRow]) -> Vec<&StepRow> {
         let mut sorted: Vec<&StepRow> = rows.iter().collect();
-        sorted.sort_unstable_by_key(|row| (row.start, row.end, row.replica_id, row.step_index));
+        crate::order::sort_by_key(&mut sorted, |row| (row.start, row.end, row.replica_id, row.step_index));
         sorted
     }
 

@@ -15,7 +15,7 @@ impl RequestRows {
     /// The run, its requests by id; without tokens, steps and metadata.
     pub fn into_run(self, name: &str) -> Run {
         let mut requests = self.0;
-        requests.sort_unstable_by_key(|row| row.request_id);
+        crate::order::sort_by_key(&mut requests, |row| row.request_id);
         Run { name: name.to_owned(), requests, ..Run::default() }
     }
 }

@@ -60,7 +60,9 @@ impl Stops {
         };
         let mut stops: Vec<Stop> = rows.map(stop(true)).chain(points.map(stop(false))).collect();
         // A row comes before a point of the same fraction, and stays.
-        stops.sort_by(|a, b| a.fraction.total_cmp(&b.fraction).then(b.is_row.cmp(&a.is_row)));
+        fidelio_shared::order::sort_by(&mut stops, |a, b| {
+            a.fraction.total_cmp(&b.fraction).then(b.is_row.cmp(&a.is_row))
+        });
         stops.dedup_by(|later, first| later.fraction == first.fraction);
         Stops(stops)
     }

@@ -178,7 +178,7 @@ fn Percentiles(table: Table, metric: Metric) -> impl IntoView {
             wanted.push((row.percentile, row.label.to_uppercase()));
         }
     }
-    wanted.sort();
+    fidelio_shared::order::sort_by(&mut wanted, Ord::cmp);
     let cells = |side: &Side| -> Cells {
         let entry: Option<MetricComparison> = entry(side);
         let row = |(percentile, _): &(Percentile, String)| {

@@ -74,7 +74,7 @@ fn limit(real: Option<String>, sim: Option<String>) -> String {
 /// Requests without output never count.
 pub(super) fn num_in_system_at_arrival(rows: &[RequestRow]) -> Vec<u64> {
     let mut order: Vec<&RequestRow> = rows.iter().collect();
-    order.sort_unstable_by_key(|row| (row.arrival, row.request_id));
+    crate::order::sort_by_key(&mut order, |row| (row.arrival, row.request_id));
     let mut completions: Vec<_> = rows.iter().filter(|row| row.has_output()).filter_map(|row| row.completion).collect();
     completions.sort_unstable();
     let (mut num_arrived, mut counts) = (0u64, vec![0; rows.len()]);

@@ -37,7 +37,7 @@ impl StepIndex {
             of_replicas.entry(row.replica_id).or_default().push(span);
         }
         let replicas = of_replicas.into_values().map(|mut by_end| {
-            by_end.sort_unstable_by_key(|span| (span.end, span.start));
+            crate::order::sort_by_key(&mut by_end, |span: &Span| (span.end, span.start));
             ReplicaSteps { host: HostTime::new(&by_end), by_end }
         });
         StepIndex { replicas: replicas.collect() }
@@ -111,7 +111,7 @@ impl HostTime {
             let computes = span.start + span.host;
             changes.extend([(span.start.0, 1, 0), (computes.0, -1, 1), (span.end.0, 0, -1)]);
         }
-        changes.sort_unstable_by_key(|change| change.0);
+        crate::order::sort_by_key(&mut changes, |change| change.0);
         let (mut intervals, mut total): (Vec<(u64, u64, u64)>, u64) = (Vec::new(), 0);
         let (mut hosts, mut devices, mut previous) = (0, 0, 0);
         for (at, host, device) in changes {
