@@ -19,9 +19,11 @@ fn is_stored(entry: &Value, (fraction, real_ns, sim_ns): &(f64, String, String))
     let curve = &entry["curve"];
     let fractions = curve["fractions"].as_array().expect("fractions");
     let place = fractions.iter().position(|stored| (stored.as_f64().expect("a number") - fraction).abs() < 1e-9);
-    let row = entry["percentiles"].as_array().expect("rows").iter().find(|row| {
-        (row["percentile"].as_f64().expect("a number") / 10_000.0 - fraction).abs() < 1e-9
-    });
+    let row = entry["percentiles"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .find(|row| (row["percentile"].as_f64().expect("a number") / 10_000.0 - fraction).abs() < 1e-9);
     let (real, sim) = match (row, place) {
         (Some(row), _) => (&row["real_ns"], &row["sim_ns"]),
         (None, Some(place)) => (&curve["real_ns"][place], &curve["sim_ns"][place]),

@@ -110,7 +110,7 @@ async fn a_slow_download_shows_how_far_it_is_and_can_be_cancelled() {
             assert!(start.elapsed().as_secs() < 10, "{path} is still being sent");
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        assert_eq!(browser.fragment().await, "");
+        browser.wait_until("location.hash === ''").await;
     }
     browser.close().await;
 }

@@ -30,7 +30,7 @@ async fn a_bundle_opens_by_file_and_its_provenance_unfolds() {
 
     browser.unfold("runs").await;
     let sha256 = sample.comparison["workload"]["sha256"].as_str().expect("a hash");
-    assert!(browser.text("runs").await.contains(sha256));
+    browser.wait_for_text("runs", sha256).await;
     assert!(browser.text("notices").await.contains("Not known to be the same experiment"));
     browser.close().await;
 }
