@@ -1,5 +1,5 @@
 # The commands of this project. `make demo` shows the main job, `make test` runs every check; both set themselves up.
-.PHONY: help demo test carry setup viewer build check fmt clippy wasm unit bench clean
+.PHONY: help demo test carry setup viewer build check fmt clippy wasm unit bench pictures clean
 .DEFAULT_GOAL := help
 
 export FIDELIO_TOOLS ?= $(CURDIR)/.tools
@@ -46,6 +46,10 @@ unit: viewer
 
 bench: build ## Run the benchmarks (results belong in PERFORMANCE.md)
 	cargo bench -p fidelio
+
+pictures: viewer ## Take README's pictures into .docs, and one of every view into tmp/screenshots
+	.ci/setup.sh browser
+	cargo test -p fidelio --test main --locked pictures -- --ignored
 
 carry: build ## Put what a GPU host needs (no cargo, no network there) into target/carry: see runner/benches/gpu/run.sh
 	rm -rf target/carry && mkdir -p target/carry

@@ -1,6 +1,7 @@
 //! The site on a static host that knows nothing of it: below any path, well served or not.
 
 use super::harness::{Answer, Browser, Host, Sample};
+use super::shown::shows_the_comparison;
 
 #[tokio::test]
 async fn the_site_works_below_any_path() {
@@ -48,4 +49,68 @@ async fn links_to_badly_served_bundles_explain_themselves() {
     browser.open(&site.url(&format!("#bundle={}", other.url("good.zip")))).await;
     browser.wait_for("[data-testid=report]").await;
     browser.close_expecting(&["status of 4", "status of 500", "CORS policy", "ERR_FAILED", "ERR_CONTENT_LENGTH"]).await;
+}
+
+#[tokio::test]
+async fn after_one_visit_the_site_works_without_its_host() {
+    let sample = Sample::get();
+    let host = Host::of_site("/some/deep/path/");
+    host.answer("b.zip", Answer::bytes(std::fs::read(&sample.bundle).expect("the bundle")));
+    let browser = Browser::start().await;
+    browser.open(&host.url("#bundle=b.zip")).await;
+    browser.wait_for("[data-testid=report]").await;
+    let is_kept = "
+        const [done] = arguments;
+        navigator.serviceWorker.ready.then(async () => {
+            const names = await caches.keys();
+            const requests = await Promise.all(names.map(async name => (await caches.open(name)).keys()));
+            done(requests.flat().map(request => new URL(request.url).pathname));
+        });";
+    let kept = browser.script_async(is_kept, Vec::new()).await;
+    let kept: Vec<&str> = kept.as_array().expect("a list").iter().filter_map(|path| path.as_str()).collect();
+    assert!(kept.contains(&"/some/deep/path/fidelio-viewer_bg.wasm"), "{kept:?}");
+    assert!(kept.iter().all(|path| !path.ends_with(".zip")), "data is never kept: {kept:?}");
+
+    host.set_down(true);
+    browser.open(&host.url("")).await;
+    browser.wait_for("[data-testid=empty]").await;
+    browser.drop_files(&[&sample.bundle]).await;
+    browser.wait_for("[data-testid=report]").await;
+    shows_the_comparison(&browser, &sample.comparison).await;
+    // The bundle was the host's: it is gone with it, and the page says so.
+    browser.open(&host.url("#bundle=b.zip")).await;
+    browser.wait_for_text("problem-detail", "could not be reached").await;
+    browser.close_expecting(&["ERR_EMPTY_RESPONSE", "ERR_FAILED", "Failed to fetch"]).await;
+}
+
+#[tokio::test]
+async fn a_slow_download_shows_how_far_it_is_and_can_be_cancelled() {
+    let bundle = std::fs::read(&Sample::engine().bundle).expect("the bundle");
+    let host = Host::of_site("/");
+    let rate = bundle.len() / 20;
+    host.answer("slow.zip", Answer::bytes(bundle.clone()).dripping(rate));
+    host.answer("unknown.zip", Answer::bytes(bundle).claiming(None).dripping(rate));
+    let browser = Browser::start().await;
+    for (path, is_known) in [("slow.zip", true), ("unknown.zip", false)] {
+        browser.open(&host.url(&format!("#bundle={path}"))).await;
+        browser.wait_for_text("progress-words", "Downloading").await;
+        let share = "document.querySelector('[data-testid=progress]').getAttribute('aria-valuenow')";
+        if is_known {
+            browser.wait_until(&format!("Number({share}) >= 5")).await;
+            assert!(browser.text("progress-words").await.contains(" of "));
+        } else {
+            assert!(browser.script(&format!("return {share}")).await.is_null());
+        }
+        browser.tab_to("cancel", 10).await;
+        browser.keys("Enter").await;
+        browser.wait_for("[data-testid=empty]").await;
+        // It is really given up, not only out of sight.
+        let start = std::time::Instant::now();
+        while host.visits(path).left == 0 {
+            assert!(start.elapsed().as_secs() < 10, "{path} is still being sent");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        browser.wait_until("location.hash === ''").await;
+    }
+    browser.close().await;
 }

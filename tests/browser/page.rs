@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use crate::browser::harness::{Browser, Sample, scratch};
+use super::harness::{Browser, Sample, scratch};
+use super::shown::shows_the_comparison;
 
 #[tokio::test]
 async fn a_page_from_a_file_starts_itself_and_workers_without_a_network() {
@@ -12,9 +13,7 @@ async fn a_page_from_a_file_starts_itself_and_workers_without_a_network() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fidelio"));
     let made = command.arg("bundle").arg(&comparison).arg("--html").arg("--out").arg(&page).output();
     assert!(made.expect("the binary starts").status.success());
-    let browser = Browser::start().await;
-    // What the browser's own start page asked for is not of interest.
-    browser.requested().await;
+    let browser = Browser::recording().await;
     browser.open(&format!("file://{}", page.display().to_string().replace(' ', "%20"))).await;
     browser.wait_for("#main").await;
     let embedded = "return fidelio.embedded.map((file) => `${file.name} ${file.bytes.length}`).join()";
@@ -31,10 +30,9 @@ async fn a_page_from_a_file_starts_itself_and_workers_without_a_network() {
     let looks =
         "return document.styleSheets.length >= 2 && [...document.fonts].every((font) => font.status !== 'error')";
     assert_eq!(browser.script(looks).await, true);
-    // The browser's own start page may still be loading its parts.
-    for url in browser.requested().await {
-        let is_inside = ["file:", "blob:", "data:", "about:", "chrome:"].iter().any(|scheme| url.starts_with(scheme));
-        assert!(is_inside, "{url} is outside the page");
-    }
-    browser.close().await;
+    browser.wait_for("[data-testid=report]").await;
+    shows_the_comparison(&browser, &sample.comparison).await;
+    let asked = browser.close_and_list_asked(&[]).await;
+    let outside: Vec<_> = asked.iter().filter(|asked| asked.by.is_some() && !asked.url.starts_with("file:")).collect();
+    assert!(outside.is_empty(), "the page asks for {outside:?}");
 }

@@ -14,7 +14,7 @@ mod bundle;
 mod site;
 mod visit;
 
-use harness::View;
+use harness::Host;
 use visit::Visit;
 
 const VISITS: usize = 5;
@@ -27,16 +27,16 @@ fn main() {
         site_size();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let view = View::of_all(&[]);
+    let host = Host::of_site("/");
     if is_wanted("empty") {
-        let visits = visits(&runtime, VISITS, || visit::visit(&view, None));
+        let visits = visits(&runtime, VISITS, || visit::visit(&host, None));
         println!("# {}", visits[0].chromium);
         tell("empty_first_paint", "ms", 300.0, visits.iter().map(|visit| visit.first_paint));
     }
     for (size, count) in [(bundle::MILLION, VISITS), (bundle::TEN_MILLION, 1)] {
         if is_wanted(size.name) {
             let file = size.bundle();
-            let visits = visits(&runtime, count, || visit::visit(&view, Some(&file)));
+            let visits = visits(&runtime, count, || visit::visit(&host, Some(&file)));
             println!("# {}; {} of {:.1} MB", visits[0].chromium, file.display(), megabytes(&file));
             tell_all(size.name, &visits, size.name == bundle::MILLION.name);
         }

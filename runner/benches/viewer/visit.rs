@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::harness::{Browser, View};
+use crate::harness::{Browser, Host};
 
 /// The longest that a part of a visit may take at all.
 const MOST: Duration = Duration::from_secs(240);
@@ -24,12 +24,12 @@ pub struct Visit {
 }
 
 /// Opens the site, and drops `bundle` into it where there is one.
-pub async fn visit(view: &View, bundle: Option<&Path>) -> Visit {
+pub async fn visit(host: &Host, bundle: Option<&Path>) -> Visit {
     let browser = Browser::start().await;
     let version = browser.cdp("Browser.getVersion", json!({}));
     let mut visit = Visit { chromium: version["product"].as_str().unwrap_or_default().to_owned(), ..Visit::default() };
     browser.cdp("Page.addScriptToEvaluateOnNewDocument", json!({"source": include_str!("watch.js")}));
-    browser.open(&view.site()).await;
+    browser.open(&host.url("")).await;
     browser.wait_for("[data-testid=empty]").await;
     // The browser tells of a paint a moment later.
     browser.wait_until("performance.getEntriesByName('first-contentful-paint').length > 0").await;

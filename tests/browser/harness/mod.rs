@@ -12,4 +12,4 @@ mod sample;
 pub use host::{Answer, Host};
 pub use page::Browser;
 pub use process::{root, scratch};
-pub use sample::{Sample, View};
+pub use sample::{Sample, View, fidelio};

@@ -138,6 +138,24 @@ impl Browser {
         }
     }
 
+    /// Waits until nothing on the page has changed for a while.
+    pub async fn wait_to_settle(&self) {
+        let script = "
+            const [done] = arguments;
+            let changes = 0, quiet = 0;
+            const observer = new MutationObserver(() => { changes += 1; });
+            observer.observe(document, {childList: true, subtree: true, attributes: true, characterData: true});
+            const look = () => {
+                quiet = changes > 0 ? 0 : quiet + 1;
+                changes = 0;
+                if (quiet < 8) return setTimeout(look, 50);
+                observer.disconnect();
+                requestAnimationFrame(() => requestAnimationFrame(() => done(true)));
+            };
+            look();";
+        self.script_async(script, Vec::new()).await;
+    }
+
     /// Runs a script of the test's; a page that does not answer is a failure, not a wait.
     pub async fn script(&self, script: &str) -> Value {
         let answer = tokio::time::timeout(PATIENCE, self.client.execute(script, Vec::new())).await;
@@ -170,10 +188,6 @@ impl Browser {
     pub async fn attribute(&self, selector: &str, name: &str) -> String {
         let value = self.script(&format!("return document.querySelector('{selector}').getAttribute('{name}')")).await;
         value.as_str().expect("text").to_owned()
-    }
-
-    pub async fn count(&self, selector: &str) -> Option<u64> {
-        self.script(&format!("return document.querySelectorAll('{selector}').length")).await.as_u64()
     }
 
     /// What follows `#` in the address bar.

@@ -8,32 +8,50 @@ use serde_json::Value;
 
 use super::process::{Running, root, scratch};
 
-/// The bundle of the published A100 runs, made once.
+/// A bundle under test, made once, and what the binary says of it.
 pub struct Sample {
     pub bundle: PathBuf,
     pub comparison: Value,
 }
 
 impl Sample {
+    /// The published A100 runs: eight requests, token times, no engine steps.
     pub fn get() -> &'static Sample {
         static SAMPLE: OnceLock<Sample> = OnceLock::new();
-        SAMPLE.get_or_init(Sample::make)
+        SAMPLE.get_or_init(|| {
+            let data = root().join("tests/fixtures/qwen3_a100_spaced");
+            let workload = format!("--workload={}", data.join("workload").display());
+            Sample::make("spaced", &[data.join("real_run")], &data.join("vidur_run"), &[workload])
+        })
     }
 
-    fn make() -> Sample {
-        let data = root().join("tests/fixtures/qwen3_a100_spaced");
-        let dir = scratch("sample");
-        let (comparison, bundle) = (dir.join("comparison"), dir.join("spaced.zip"));
-        let path = |path: &Path| path.to_str().expect("Unicode").to_owned();
-        fidelio(&[
-            "compare".to_owned(),
-            format!("--real={}", path(&data.join("real_run"))),
-            format!("--sim={}", path(&data.join("vidur_run"))),
-            format!("--workload={}", path(&data.join("workload"))),
-            "--allow-mismatch".to_owned(),
-            format!("--out={}", path(&comparison)),
-        ]);
-        fidelio(&["bundle".to_owned(), path(&comparison), format!("--out={}", path(&bundle))]);
+    /// 300 requests with engine steps, two repeats: simulations under three host overheads, the first two taken for real.
+    pub fn engine() -> &'static Sample {
+        static SAMPLE: OnceLock<Sample> = OnceLock::new();
+        SAMPLE.get_or_init(|| {
+            let dir = scratch("engine-runs");
+            let [real, repeat, sim] = ["600", "620", "300"].map(|host_us| {
+                let out = dir.join(format!("host-{host_us}"));
+                let settings = ["workload.num_requests=300", "workload.arrivals.rate_rps=6", "workload.seed=5"];
+                let mut arguments = vec!["simulate".to_owned(), "llama3-8b-a100".to_owned()];
+                arguments.extend(settings.map(str::to_owned));
+                arguments.extend([format!("latency.host_us={host_us}"), format!("--out={}", out.display())]);
+                fidelio(&arguments);
+                out
+            });
+            Sample::make("engine", &[real, repeat], &sim, &[])
+        })
+    }
+
+    fn make(name: &str, real: &[PathBuf], sim: &Path, more: &[String]) -> Sample {
+        let dir = scratch(&format!("sample-{name}"));
+        let (comparison, bundle) = (dir.join("comparison"), dir.join(format!("{name}.zip")));
+        let mut arguments = vec!["compare".to_owned(), "--allow-mismatch".to_owned()];
+        arguments.extend(real.iter().map(|run| format!("--real={}", run.display())));
+        arguments.extend([format!("--sim={}", sim.display()), format!("--out={}", comparison.display())]);
+        arguments.extend_from_slice(more);
+        fidelio(&arguments);
+        fidelio(&["bundle".to_owned(), comparison.display().to_string(), format!("--out={}", bundle.display())]);
         let bytes = std::fs::read(comparison.join("comparison.json")).expect("comparison.json");
         Sample { bundle, comparison: serde_json::from_slice(&bytes).expect("JSON") }
     }
