@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::bad_files;
 use super::harness::{Browser, Sample, View, fidelio, root, scratch};
 
-/// README shows the demo as `make demo` leaves it, and the published comparison on a phone.
+/// README shows the demo as `make demo` leaves it, its requests, and the published comparison on a phone.
 #[tokio::test]
 #[ignore = "writes README's pictures: `make pictures`"]
 async fn pictures_of_the_readme() {
@@ -14,6 +14,11 @@ async fn pictures_of_the_readme() {
     look(&browser, 1280, "light");
     shown(&browser, &demo.url).await;
     browser.picture(&root().join(".docs/demo-light.png")).await;
+    shown(&browser, &format!("{}&open=requests&request=7", demo.url)).await;
+    browser.wait_for("[data-testid=timeline]").await;
+    browser.script("document.querySelector('[data-testid=requests]').scrollIntoView(); return 0").await;
+    browser.wait_to_settle().await;
+    browser.picture(&root().join(".docs/requests-light.png")).await;
 
     let published = View::of(&Sample::get().bundle);
     look(&browser, 390, "dark");
