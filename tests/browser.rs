@@ -3,6 +3,9 @@
 
 mod access;
 mod bad_files;
+mod brush;
+mod cursor;
+mod engine;
 mod figures;
 mod harness;
 mod hostile;
