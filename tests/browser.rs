@@ -2,6 +2,7 @@
 //! explains bad files, and sends nothing to anyone.
 
 mod access;
+mod access_panels;
 mod bad_files;
 mod brush;
 mod cursor;

@@ -35,7 +35,9 @@ impl Sample {
                 let settings = ["workload.num_requests=300", "workload.arrivals.rate_rps=6", "workload.seed=5"];
                 let mut arguments = vec!["simulate".to_owned(), "llama3-8b-a100".to_owned()];
                 arguments.extend(settings.map(str::to_owned));
-                arguments.extend([format!("latency.host_us={host_us}"), format!("--out={}", out.display())]);
+                let places = [format!("--out={}", out.display()), format!("--root={}", dir.display())];
+                arguments.push(format!("latency.host_us={host_us}"));
+                arguments.extend(places);
                 fidelio(&arguments);
                 out
             });
