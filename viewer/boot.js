@@ -24,13 +24,14 @@ module.then((module) => init({ module_or_path: module })).catch((error) => {
   }
 });
 
-// Static hosts keep the site for offline use; `fidelio view` has no such file, and a page without it works as well.
+// Static hosts keep the site for offline use; `fidelio view` has no such script, and a page without it works as well.
 if ('serviceWorker' in navigator) addEventListener('load', () => keepForOffline().catch(() => {}));
 
 // Once the page works without a network, its root element says `data-offline="ready"`.
 async function keepForOffline() {
   const response = await fetch('./sw.js', { method: 'HEAD' });
-  if (!response.ok) return;
+  // Hosts that have none may answer with a page or with words.
+  if (!response.ok || !response.headers.get('content-type')?.includes('javascript')) return;
   const worker = navigator.serviceWorker;
   await worker.register('./sw.js', { updateViaCache: 'none' });
   await worker.ready;

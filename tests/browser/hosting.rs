@@ -1,7 +1,6 @@
 //! The site on a static host that knows nothing of it: below any path, well served or not.
 
 use super::harness::{Answer, Browser, Host, Sample};
-use super::shown::shows_the_comparison;
 
 #[tokio::test]
 async fn the_site_works_below_any_path() {
@@ -49,38 +48,6 @@ async fn links_to_badly_served_bundles_explain_themselves() {
     browser.open(&site.url(&format!("#bundle={}", other.url("good.zip")))).await;
     browser.wait_for("[data-testid=report]").await;
     browser.close_expecting(&["status of 4", "status of 500", "CORS policy", "ERR_FAILED", "ERR_CONTENT_LENGTH"]).await;
-}
-
-#[tokio::test]
-async fn after_one_visit_the_site_works_without_its_host() {
-    let sample = Sample::get();
-    let host = Host::of_site("/some/deep/path/");
-    host.answer("b.zip", Answer::bytes(std::fs::read(&sample.bundle).expect("the bundle")));
-    let browser = Browser::start().await;
-    browser.open(&host.url("#bundle=b.zip")).await;
-    browser.wait_for("[data-testid=report]").await;
-    let is_kept = "
-        const [done] = arguments;
-        navigator.serviceWorker.ready.then(async () => {
-            const names = await caches.keys();
-            const requests = await Promise.all(names.map(async name => (await caches.open(name)).keys()));
-            done(requests.flat().map(request => new URL(request.url).pathname));
-        });";
-    let kept = browser.script_async(is_kept, Vec::new()).await;
-    let kept: Vec<&str> = kept.as_array().expect("a list").iter().filter_map(|path| path.as_str()).collect();
-    assert!(kept.contains(&"/some/deep/path/fidelio-viewer_bg.wasm"), "{kept:?}");
-    assert!(kept.iter().all(|path| !path.ends_with(".zip")), "data is never kept: {kept:?}");
-
-    host.set_down(true);
-    browser.open(&host.url("")).await;
-    browser.wait_for("[data-testid=empty]").await;
-    browser.drop_files(&[&sample.bundle]).await;
-    browser.wait_for("[data-testid=report]").await;
-    shows_the_comparison(&browser, &sample.comparison).await;
-    // The bundle was the host's: it is gone with it, and the page says so.
-    browser.open(&host.url("#bundle=b.zip")).await;
-    browser.wait_for_text("problem-detail", "could not be reached").await;
-    browser.close_expecting(&["ERR_EMPTY_RESPONSE", "ERR_FAILED", "Failed to fetch"]).await;
 }
 
 #[tokio::test]

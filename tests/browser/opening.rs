@@ -1,7 +1,7 @@
-//! The ways in: link, query, picker, drop, paste, one bundle or several, zips made by hand.
+//! The ways in: link, query, picker, drop, paste, one bundle or several, a shared folder, zips made by hand.
 
 use super::bad_files;
-use super::harness::{Browser, Sample, View};
+use super::harness::{Answer, Browser, Host, Sample, View, fidelio, scratch};
 use super::shown::shows_the_comparison;
 
 #[tokio::test]
@@ -101,5 +101,94 @@ async fn a_zip_of_bare_run_directories_opens_too() {
     browser.choose_file(&bad_files::bare_runs()).await;
     browser.wait_for("[data-testid=report]").await;
     shows_the_comparison(&browser, &sample.comparison).await;
+    browser.close().await;
+}
+
+/// Waits until both samples are open, in their order, and reads each one's numbers.
+async fn shows_both(browser: &Browser) {
+    browser.wait_until("document.querySelectorAll('[data-testid=versus-row]').length === 2").await;
+    for (letter, sample) in [("B", Sample::engine()), ("A", Sample::get())] {
+        let name = sample.bundle.file_name().expect("a name").to_string_lossy().into_owned();
+        browser.wait_for_text(&format!("bundle-{letter}"), &name).await;
+        browser.click(&format!("bundle-{letter}")).await;
+        browser.wait_for_text("verdict", sentence(sample)).await;
+        shows_the_comparison(browser, &sample.comparison).await;
+    }
+}
+
+#[tokio::test]
+async fn several_files_are_chosen_at_once() {
+    let view = View::of_all(&[]);
+    let browser = Browser::start().await;
+    browser.open(&view.site()).await;
+    browser.choose_files("file-input", &[&Sample::get().bundle, &Sample::engine().bundle]).await;
+    shows_both(&browser).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_view_of_two_bundles_has_one_link_to_both() {
+    let view = View::of_all(&[&Sample::get().bundle, &Sample::engine().bundle]);
+    let browser = Browser::start().await;
+    browser.open(&view.url).await;
+    shows_both(&browser).await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn links_name_several_bundles_by_fragment_and_by_query_and_keep_them() {
+    let host = Host::of_site("/below/");
+    for sample in [Sample::get(), Sample::engine()] {
+        let name = sample.bundle.file_name().expect("a name").to_string_lossy();
+        host.answer(&name, Answer::bytes(std::fs::read(&sample.bundle).expect("the bundle")));
+    }
+    let browser = Browser::start().await;
+    for names in ["#bundle=spaced.zip&bundle=engine.zip", "?bundle=spaced.zip&bundle=engine.zip"] {
+        browser.open(&host.url(names)).await;
+        shows_both(&browser).await;
+        browser.click("bundle-B").await;
+        // The state goes into the address; the bundles stay where they were named.
+        browser.wait_until("location.hash.includes('focus=1')").await;
+        let address = browser.script("return location.search + location.hash").await;
+        let address = address.as_str().expect("text");
+        assert!(address.starts_with(names) && address.matches("bundle=").count() == 2, "{address}");
+    }
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_shared_folder_opens_its_bundles_below_any_path_of_any_host() {
+    let folder = scratch("shared-folder").join("site");
+    let bundles = [Sample::get(), Sample::engine()].map(|sample| sample.bundle.display().to_string());
+    let [first, second] = bundles;
+    fidelio(&["share".to_owned(), first, second, format!("--out={}", folder.display())]);
+    let host = Host::of(&folder, "/papers/2026/");
+    let browser = Browser::start().await;
+    browser.open(&host.url("")).await;
+    shows_both(&browser).await;
+    // A link that names one is stronger than what the page names.
+    browser.open(&host.url("#bundle=bundles/engine.zip&metric=itl")).await;
+    browser.wait_for("[data-testid=percentiles][data-metric=itl]").await;
+    assert!(browser.text("file-name").await.contains("engine.zip"));
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn a_slow_link_shows_how_far_it_is_until_it_opens() {
+    let host = Host::of_site("/");
+    let bundle = std::fs::read(&Sample::get().bundle).expect("the bundle");
+    host.answer("slow.zip", Answer::bytes(bundle.clone()).dripping(bundle.len() / 6));
+    let browser = Browser::start().await;
+    browser.open(&host.url("#bundle=slow.zip&metric=itl")).await;
+    let bar = "Number(document.querySelector('[data-testid=progress]').getAttribute('aria-valuenow'))";
+    let mut before = 0;
+    for least in [1, 30, 60] {
+        browser.wait_until(&format!("{bar} >= {least}")).await;
+        let now = browser.script(&format!("return {bar}")).await.as_u64().expect("percent");
+        assert!(now > before && now <= 100, "{before}, then {now}");
+        before = now;
+    }
+    browser.wait_for("[data-testid=percentiles][data-metric=itl]").await;
+    shows_the_comparison(&browser, &Sample::get().comparison).await;
     browser.close().await;
 }

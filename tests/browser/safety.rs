@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::bad_files;
-use super::harness::{Browser, Host, Sample, View};
+use super::harness::{Answer, Browser, Host, Sample, View};
 use super::shown::shows_the_comparison;
 
 #[tokio::test]
@@ -22,6 +22,38 @@ async fn six_bad_files_explain_themselves_and_a_good_one_opens_after_them() {
     browser.choose_file(&sample.bundle).await;
     browser.wait_for("[data-testid=report]").await;
     browser.close().await;
+}
+
+#[tokio::test]
+async fn links_to_broken_bundles_say_what_is_broken_and_what_to_do() {
+    let (host, other) = (Host::of_site("/"), Host::of(Path::new("/nowhere"), "/"));
+    let browser = Browser::start().await;
+    for bad in bad_files::all(&Sample::get().bundle) {
+        let name = bad.file.file_name().expect("a name").to_str().expect("Unicode");
+        host.answer(name, Answer::bytes(std::fs::read(&bad.file).expect("the file")));
+        browser.open(&host.url(&format!("#bundle={name}"))).await;
+        browser.wait_for_text("problem-detail", bad.says).await;
+        assert!(browser.text("problem-hint").await.len() > 20, "{name}");
+    }
+    // What went wrong on the way is told apart, each with a way out of its own.
+    let bundle = std::fs::read(&Sample::get().bundle).expect("the bundle");
+    let half = bundle.len() / 2;
+    for (path, answer, title, hint) in [
+        ("closed.zip", Answer::bytes(bundle.clone()), "could not be fetched", "Access-Control-Allow-Origin: *"),
+        ("gone.zip", Answer::status(404).for_all(), "no bundle at this address", "moved or deleted"),
+        ("private.zip", Answer::status(403).for_all(), "does not give this bundle out", "signed link"),
+        ("cut.zip", Answer::bytes(bundle.clone()).for_all().cut_at(half), "cut off", "Reload"),
+        ("page.zip", Answer::bytes("<!doctype html><p>sign in").for_all(), "This is not a bundle", "raw file"),
+    ] {
+        other.answer(path, answer);
+        browser.open(&host.url(&format!("#bundle={}", other.url(path)))).await;
+        browser.wait_for_text("problem-title", title).await;
+        browser.wait_for_text("problem-hint", hint).await;
+        assert!(browser.text("problem-detail").await.contains(path), "{path}");
+    }
+    browser.click("dismiss").await;
+    browser.wait_for("[data-testid=empty]").await;
+    browser.close_expecting(&["status of 40", "CORS policy", "ERR_FAILED", "ERR_CONTENT_LENGTH"]).await;
 }
 
 #[tokio::test]

@@ -36,7 +36,9 @@ fn view_serves_exact_paths_with_their_types_and_a_policy() {
     }
     let (_, body) = ask(&view, &format!("GET /{} HTTP/1.1\r\nHost: HOST", view.path()));
     assert_eq!(body, std::fs::read(&sample.bundle).expect("the bundle"));
-    let (outside, unserved) = (["/../Cargo.toml", "/..%2fCargo.toml", "//etc/passwd"], ["/sw.js", "/standalone.js"]);
+    let (head, _) = ask(&view, "GET /sw.js HTTP/1.1\r\nHost: HOST");
+    assert!(head.contains("Content-Type: text/plain"), "no service worker keeps a page of this server: {head}");
+    let (outside, unserved) = (["/../Cargo.toml", "/..%2fCargo.toml", "//etc/passwd"], ["/standalone.js"]);
     for path in outside.into_iter().chain(unserved).chain(["/bundles/0/", "/bundles/1/spaced.zip"]) {
         let (head, _) = ask(&view, &format!("GET {path} HTTP/1.1\r\nHost: HOST"));
         assert!(head.starts_with("HTTP/1.1 404"), "{path}: {head}");

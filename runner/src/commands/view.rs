@@ -102,8 +102,12 @@ impl ViewServer {
         }
         let path = request.path.strip_prefix('/').unwrap_or(&request.path);
         let name = if path.is_empty() { "index.html" } else { path };
-        // Nothing is kept of a server that is gone when its terminal is: the page asks for a service worker in vain.
-        if let Some(file) = site::hosted().find(|file| file.path == name && name != site::SERVICE_WORKER) {
+        // Nothing is kept of a server that is gone when its terminal is. The page asks whether there is a service worker,
+        // and a 404 would stand in the browser's log as a failure.
+        if name == site::SERVICE_WORKER {
+            return Answer::plain(200, "there is no service worker here\n");
+        }
+        if let Some(file) = site::hosted().find(|file| file.path == name) {
             return Answer::bytes(file.bytes, file.mime());
         }
         match self.bundles.iter().find(|bundle| bundle.path == path) {

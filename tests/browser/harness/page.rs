@@ -120,6 +120,20 @@ impl Browser {
         self.wait_until("!window.isOld && document.readyState === 'complete'").await;
     }
 
+    /// Goes on in the window in which an expression is true; waits for one.
+    pub async fn switch_to(&self, condition: &str) {
+        let (start, script) = (Instant::now(), format!("return {condition}"));
+        while start.elapsed() < PATIENCE {
+            for window in self.client.windows().await.expect("windows") {
+                self.client.switch_to_window(window).await.expect("a window");
+                if self.script(&script).await == true {
+                    return;
+                }
+            }
+        }
+        panic!("there is no window in which {condition}");
+    }
+
     /// Waits until the page at an address is loaded; the page may write what it likes after `#` and `?`.
     pub async fn wait_to_arrive(&self, address: &str) {
         let place = address.split(['#', '?']).next().unwrap_or_default();
