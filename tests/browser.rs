@@ -22,6 +22,7 @@ mod pictures;
 mod rows;
 mod safety;
 mod server;
+mod sharing;
 mod shown;
 mod standalone;
 mod versus;
