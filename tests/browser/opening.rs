@@ -123,6 +123,9 @@ async fn several_files_are_chosen_at_once() {
     browser.open(&view.site()).await;
     browser.choose_files("file-input", &[&Sample::get().bundle, &Sample::engine().bundle]).await;
     shows_both(&browser).await;
+    browser.choose_files("beside-input", &[&Sample::get().bundle]).await;
+    browser.wait_for_text("bundle-C", "spaced.zip").await;
+    browser.wait_until("document.querySelectorAll('[data-testid=versus-row]').length === 3").await;
     browser.close().await;
 }
 
