@@ -69,9 +69,7 @@ impl Browser {
     /// Fails when something went wrong that has none of these words.
     pub fn is_clean(&self, expected: &[&str]) {
         let complaints = self.complaints();
-        // `fidelio view` has no service worker to give: its pages are never needed without it.
-        let is_usual = |said: &str| said.contains("/sw.js - ") && said.contains("status of 404");
-        let is_expected = |said: &str| is_usual(said) || expected.iter().any(|word| said.contains(word));
+        let is_expected = |said: &str| expected.iter().any(|word| said.contains(word));
         let unexpected: Vec<&String> = complaints.iter().filter(|said| !is_expected(said)).collect();
         assert!(unexpected.is_empty(), "the browser complains: {unexpected:#?}");
     }

@@ -204,6 +204,11 @@ impl Browser {
         value.as_str().expect("text").to_owned()
     }
 
+    /// How many elements a selector finds.
+    pub async fn count(&self, selector: &str) -> Option<u64> {
+        self.script(&format!("return document.querySelectorAll('{selector}').length")).await.as_u64()
+    }
+
     /// What follows `#` in the address bar.
     pub async fn fragment(&self) -> String {
         let fragment = self.script("return location.hash.slice(1)").await;
