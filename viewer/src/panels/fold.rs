@@ -30,7 +30,7 @@ pub fn Fold(
     };
     view! {
         <details class="panel fold" data-testid=panel.key() prop:open=move || is_open.get() on:toggle=on_toggle>
-            <summary><span class="fold-title">{move || title.get()}</span>" "<span class="fold-note">{move || note.get()}</span></summary>
+            <summary><h2 class="fold-title">{move || title.get()}</h2>" "<span class="fold-note">{move || note.get()}</span></summary>
             {move || is_open.get().then(|| children())}
         </details>
     }

@@ -188,6 +188,8 @@ fn Grid(requests: Requests) -> impl IntoView {
     };
     let seen = Memo::new(move |_| roll.get().rows(scroll.get()));
     let top = move || roll.get().top(scroll.get(), seen.get().start);
+    // A row that is scrolled away is not there to be named.
+    let named = move || active.get().filter(|place| seen.get().contains(place)).map(row_id);
     view! {
         <div
             class="grid"
@@ -197,7 +199,7 @@ fn Grid(requests: Requests) -> impl IntoView {
             aria-label="Requests"
             aria-rowcount=move || (roll.get().num_rows + 1).to_string()
             aria-colcount=heads().len().to_string()
-            aria-activedescendant=move || active.get().map(row_id)
+            aria-activedescendant=named
             data-testid="request-table"
             on:scroll=move |_| if let Some(ground) = ground.get_untracked() { scroll.set(f64::from(ground.scroll_top())) }
             on:keydown=on_key

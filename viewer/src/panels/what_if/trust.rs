@@ -31,7 +31,7 @@ pub fn Trust(trial: Trial, opened: Arc<Opened>, metric: Memo<Option<Metric>>) ->
     let assumed = basis.assumed.iter().map(|text| view! { <li>{with_code(&sentence(text))}</li> }).collect_view();
     view! {
         <div class="trust" data-testid="what-if-trust" data-step-error=basis.step_error.to_string()>
-            <h2>"How far to trust this"</h2>
+            <h3>"How far to trust this"</h3>
             <ul>
                 <li>{source}</li>
                 <li data-testid="what-if-unchanged-words">{unchanged}</li>
