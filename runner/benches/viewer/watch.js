@@ -14,7 +14,7 @@ new PerformanceObserver((list) => {
   for (const { startTime, duration } of list.getEntries()) watch.tasks.push([startTime, duration]);
 }).observe({ type: 'longtask' });
 new MutationObserver((_, observer) => {
-  if (document.querySelector('[data-testid=arrival-brush]')) {
+  if (document.querySelector('[data-testid=prompt-brush]')) {
     observer.disconnect();
     whenPainted((now) => { watch.ready = now; });
   }
