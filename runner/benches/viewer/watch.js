@@ -1,6 +1,6 @@
 // Runs in the page before anything else: notes when files are dropped, when what the page marked is on the screen, when
 // the rows are there to be brushed, and how long the main thread was busy.
-const watch = globalThis.benchWatch = { dropped: null, ready: null, painted: {}, tasks: [] };
+const watch = globalThis.benchWatch = { dropped: null, ready: undefined, painted: {}, tasks: [] };
 // The event's own time is when the browser had it, not when the page came to it.
 addEventListener('drop', (event) => { watch.dropped ??= event.timeStamp; }, { capture: true });
 // After the frame that follows a mark comes a task; by then it is painted.
