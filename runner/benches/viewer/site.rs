@@ -7,7 +7,7 @@ use std::path::Path;
 pub fn weigh(folder: &Path) -> Vec<(String, usize, usize)> {
     let mut files = Vec::new();
     collect(folder, folder, &mut files);
-    files.sort_by(|a, b| b.2.cmp(&a.2));
+    files.sort_by_key(|file| std::cmp::Reverse(file.2));
     files
 }
 
