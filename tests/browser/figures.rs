@@ -80,7 +80,7 @@ async fn a_brushed_part_is_told_beside_the_whole_run() {
     assert_eq!(browser.text("whole-real").await, whole[0]["real"].as_str().expect("text"));
     // Intervals and verdicts follow.
     browser.wait_until("document.querySelector('[data-testid=row-verdict]').textContent !== '…'").await;
-    assert!(browser.fragment().await.contains("arrivals="));
+    browser.wait_until("location.hash.includes('arrivals=')").await;
     // The keyboard moves an end, and lets go of all of it.
     browser.script("document.querySelector('[data-testid=arrival-brush-to]').focus()").await;
     let said = "return document.activeElement.getAttribute('aria-valuetext')";
