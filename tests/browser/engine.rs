@@ -35,6 +35,9 @@ pub async fn opened(more: &str) -> (View, Browser) {
     browser.open(&format!("{}{more}", view.url)).await;
     browser.wait_for("[data-testid=report]").await;
     browser.wait_for("[data-testid=prompt-brush]").await;
+    // The last to come, and above the brushes.
+    browser.wait_for("[data-testid=runs-row]").await;
+    browser.wait_to_settle().await;
     (view, browser)
 }
 

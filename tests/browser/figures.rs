@@ -62,33 +62,3 @@ async fn the_cursor_reads_stored_quantiles_by_mouse_and_keyboard() {
         browser.close().await;
     }
 }
-
-#[tokio::test]
-async fn a_brushed_part_is_told_beside_the_whole_run() {
-    let sample = Sample::engine();
-    let view = View::of(&sample.bundle);
-    let browser = Browser::start().await;
-    browser.open(&view.url).await;
-    browser.wait_for("[data-testid=arrival-brush]").await;
-    let whole = browser.rows().await;
-    browser.drag("[data-testid=arrival-brush]", (0.3, 0.5), (0.6, 0.5)).await;
-    browser.wait_for("[data-testid=part-caption]").await;
-    browser.wait_until("document.querySelector('[data-testid=real]').dataset.ns !== undefined").await;
-    let part = browser.rows().await;
-    assert_eq!(part.len(), whole.len());
-    assert_ne!(part[0]["real_ns"], whole[0]["real_ns"]);
-    assert_eq!(browser.text("whole-real").await, whole[0]["real"].as_str().expect("text"));
-    // Intervals and verdicts follow.
-    browser.wait_until("document.querySelector('[data-testid=row-verdict]').textContent !== '…'").await;
-    browser.wait_until("location.hash.includes('arrivals=')").await;
-    // The keyboard moves an end, and lets go of all of it.
-    browser.script("document.querySelector('[data-testid=arrival-brush-to]').focus()").await;
-    let said = "return document.activeElement.getAttribute('aria-valuetext')";
-    let before = browser.script(said).await;
-    browser.keys("PageDown").await;
-    browser.wait_until(&format!("document.activeElement.getAttribute('aria-valuetext') !== {before}")).await;
-    browser.keys("Escape").await;
-    browser.wait_until("!document.querySelector('[data-testid=part-caption]')").await;
-    assert_eq!(browser.rows().await, whole);
-    browser.close().await;
-}

@@ -108,6 +108,7 @@ async fn nothing_is_remembered_before_it_is_asked_and_never_what_is_inside() {
     browser.click_at("[data-testid=recent] button").await;
     browser.wait_for("[data-testid=report]").await;
     browser.open(&view.site()).await;
+    browser.wait_for("[data-testid=forget]").await;
     browser.click("forget").await;
     browser.wait_until("!document.querySelector('[data-testid=recent]')").await;
     browser.click("remember").await;

@@ -209,15 +209,23 @@ impl Browser {
         self.client.perform_actions(actions).await.unwrap_or_else(|error| panic!("the mouse: {error}"));
     }
 
-    /// Brings what `selector` finds into view and tells where a point of it is in the viewport.
+    /// Brings what `selector` finds into view and tells where a point of it is in the viewport, once it has stood still:
+    /// answers that come while a hand is on its way move what it reaches for.
     async fn place(&self, selector: &str, x: f64, y: f64) -> (f64, f64) {
         let script = "
             const [selector, done] = arguments, found = document.querySelector(selector);
             if (!found) return done(null);
             const box = found.getBoundingClientRect();
             if (box.top < 0 || box.bottom > innerHeight) found.scrollIntoView({block: 'center', behavior: 'instant'});
-            const {left, top, width, height} = found.getBoundingClientRect();
-            done([left, top, width, height]);";
+            let before = '', still = 0;
+            const look = () => {
+                const {left, top, width, height} = found.getBoundingClientRect();
+                const here = [left, top, width, height];
+                still = here.join() === before ? still + 1 : 0;
+                before = here.join();
+                return still < 6 ? setTimeout(look, 50) : done(here);
+            };
+            look();";
         let found = self.script_async(script, vec![json!(selector)]).await;
         let number = |index: usize| found[index].as_f64().unwrap_or_else(|| panic!("{selector} is not there"));
         ((number(0) + x * number(2)).round(), (number(1) + y * number(3)).round())
