@@ -82,16 +82,7 @@ impl Row {
     }
 
     fn measured(&self) -> StepProfileRow {
-        let Row { shape, host, device } = *self;
-        StepProfileRow {
-            shape,
-            num_repeats: 1,
-            host,
-            device,
-            device_min: device,
-            device_max: device,
-            is_held_out: false,
-        }
+        StepProfileRow::once(self.shape, self.host, self.device)
     }
 }
 

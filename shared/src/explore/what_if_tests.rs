@@ -25,15 +25,7 @@ fn machine() -> StepModel {
         let device = 1_000_000 + 40_000 * shape.num_tokens() + 10 * shape.prefill_pairs + 20 * shape.context_tokens;
         let device = Nanos(device + 3_000 * shape.num_sampled);
         let host = Nanos(200_000 + 5_000 * shape.num_seqs());
-        StepProfileRow {
-            shape,
-            num_repeats: 1,
-            host,
-            device,
-            device_min: device,
-            device_max: device,
-            is_held_out: false,
-        }
+        StepProfileRow::once(shape, host, device)
     };
     let rows = [1, 2, 4, 8, 16, 32].into_iter().flat_map(|tokens| {
         [

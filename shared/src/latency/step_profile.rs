@@ -26,6 +26,21 @@ pub struct StepProfileRow {
     pub is_held_out: bool,
 }
 
+impl StepProfileRow {
+    /// A shape that was seen once, to be fitted.
+    pub(crate) fn once(shape: BatchShape, host: Nanos, device: Nanos) -> Self {
+        StepProfileRow {
+            shape,
+            num_repeats: 1,
+            host,
+            device,
+            device_min: device,
+            device_max: device,
+            is_held_out: false,
+        }
+    }
+}
+
 /// All measured shapes of one executor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StepProfile {

@@ -14,7 +14,7 @@ use web_sys::{KeyboardEvent, PointerEvent};
 use crate::app::{View, mark};
 use crate::panels::bar::letter;
 use crate::panels::cursor::{Stop, Stops};
-use crate::panels::figure::{Figure, Paper, place};
+use crate::panels::figure::{Figure, Paper, Sheet, place};
 use crate::panels::metrics::Shown;
 use crate::panels::plot::Plot;
 use crate::panels::share::ShareRow;
@@ -95,7 +95,7 @@ fn CdfPane(
         plot.get().map(|plot| CdfLayout::new(&plot.cdf(), axes.get(), width, height))
     });
     let label = Signal::derive(move || plot.get().map_or(String::new(), |plot| cdf_figure_summary(&plot.cdf())));
-    let paint = move |sheet: &crate::panels::figure::Sheet| {
+    let paint = move |sheet: &Sheet| {
         let (axis, fractions) = axes.get();
         let drawn =
             plot.get().map_or(Ok(()), |plot| draw_cdf_of(&sheet.area, &plot.cdf(), &sheet.look(axis, fractions)));
@@ -169,7 +169,7 @@ fn ShiftPane(
     });
     let summary = move || plot.get()?.shift().map(|figure| shift_figure_summary(&figure));
     let label = Signal::derive(move || summary().unwrap_or_default());
-    let paint = move |sheet: &crate::panels::figure::Sheet| {
+    let paint = move |sheet: &Sheet| {
         let look = sheet.look(Axis::Linear, axes.get().1);
         let Some(plot) = plot.get() else { return Ok(()) };
         plot.shift().map_or(Ok(()), |figure| draw_shift_of(&sheet.area, &figure, &look))
