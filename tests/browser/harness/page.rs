@@ -219,11 +219,30 @@ impl Browser {
         self.click_at(&format!("[data-testid={id}]")).await;
     }
 
-    /// Clicks what a selector finds first.
+    /// Clicks what a selector finds first, once it stands still: what moves is hit beside.
     pub async fn click_at(&self, selector: &str) {
+        self.wait_to_stand(selector).await;
         let element = self.client.find(Locator::Css(selector)).await;
         let element = element.unwrap_or_else(|error| panic!("{selector} to click: {error}"));
         element.click().await.unwrap_or_else(|error| panic!("a click on {selector}: {error}"));
+    }
+
+    /// Waits until what a selector finds first is at one place for a moment; not until there is something.
+    async fn wait_to_stand(&self, selector: &str) {
+        let script = "
+            const [selector, done] = arguments;
+            let before = '', still = 0;
+            const look = () => {
+                const box = document.querySelector(selector)?.getBoundingClientRect();
+                if (!box) return done(false);
+                const here = [box.x, box.y, box.width, box.height].join();
+                still = here === before ? still + 1 : 0;
+                before = here;
+                if (still === 2) return done(true);
+                setTimeout(look, 20);
+            };
+            look();";
+        self.script_async(script, vec![json!(selector)]).await;
     }
 
     pub async fn unfold(&self, id: &str) {
