@@ -25,5 +25,6 @@ mod server;
 mod sharing;
 mod shown;
 mod standalone;
+mod steady;
 mod versus;
 mod what_if;

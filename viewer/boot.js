@@ -11,6 +11,13 @@ globalThis.fidelio = {
     module.then((module) => worker.postMessage(module));
     return worker;
   },
+  // The page's font as a data address, for figures that leave the page.
+  async font() {
+    const response = await fetch(new URL('./Inter-Regular.woff2', import.meta.url));
+    if (!response.ok) throw new Error(`the font answered with status ${response.status}`);
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    return `data:font/woff2;base64,${btoa(String.fromCharCode(...bytes))}`;
+  },
   // Files that came with the page: only in the self-contained one.
   embedded: [],
 };

@@ -32,6 +32,11 @@
         module.then((module) => worker.postMessage(module));
         return worker;
       },
+      // As in boot.js; the styles of this page have it as data, this one first.
+      async font() {
+        const styles = [...document.querySelectorAll('style')].map((style) => style.textContent).join('');
+        return styles.match(/data:font\/woff2;base64,[A-Za-z0-9+/=]+/)[0];
+      },
       embedded: [],
     };
     for (const block of document.querySelectorAll('script[data-bundle]')) {

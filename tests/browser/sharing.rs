@@ -123,6 +123,7 @@ async fn a_link_with_the_data_inside_shows_the_same_numbers_to_whoever_has_no_bu
     browser.allow_clipboard().await;
     browser.click("share").await;
     browser.wait_for_text("no-link", "spaced.zip came from this machine").await;
+    browser.wait_for("[data-testid=copy-data-link]").await;
     browser.click("copy-data-link").await;
     browser.wait_for_text("share-note", "Link copied").await;
     let link = browser.clipboard().await;

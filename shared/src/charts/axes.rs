@@ -1,9 +1,9 @@
 //! What several figures have alike: ticks that give way to each other, and how the two origins are drawn and named.
 
-use plotters::prelude::DrawingBackend;
 use plotters::style::RGBColor;
 
-use crate::charts::brush::{Brush, Drawn};
+use crate::charts::brush::Brush;
+use crate::charts::surface::Drawn;
 use crate::charts::{Scale, Theme};
 use crate::report::thousands;
 use crate::schema::Origin;
@@ -32,13 +32,7 @@ pub(super) fn accent(origin: Origin, theme: &Theme) -> RGBColor {
 }
 
 /// The line of an origin: real solid, simulated dashed.
-pub(super) fn draw_path<DB: DrawingBackend>(
-    brush: &Brush<DB>,
-    origin: Origin,
-    points: &[(f64, f64)],
-    color: RGBColor,
-    width: f64,
-) -> Drawn<DB> {
+pub(super) fn draw_path(brush: &Brush, origin: Origin, points: &[(f64, f64)], color: RGBColor, width: f64) -> Drawn {
     match origin {
         Origin::Real => brush.line(points, color, width),
         Origin::Simulated => brush.dashed(points, color, width, (5.0, 3.0)),
@@ -46,13 +40,13 @@ pub(super) fn draw_path<DB: DrawingBackend>(
 }
 
 /// Grid lines of `scale` between two rows, labelled under the lower one where there is room inside `0..=width`.
-pub(super) fn draw_columns<DB: DrawingBackend>(
-    brush: &Brush<DB>,
+pub(super) fn draw_columns(
+    brush: &Brush,
     (scale, labels): (&Scale, &[(f64, String)]),
     (top, bottom): (f64, f64),
     width: f64,
     theme: &Theme,
-) -> Drawn<DB> {
+) -> Drawn {
     for (value, _) in labels {
         let column = scale.pixel(*value);
         brush.line(&[(column, top), (column, bottom)], theme.grid, 1.0)?;

@@ -1,17 +1,11 @@
-//! A plotters drawing area with logical pixels: strokes, dashes, dots and words at any resolution.
+//! Draws in logical pixels: strokes, dashes, dots and words at any resolution.
 
-use plotters::coord::Shift;
-use plotters::drawing::{DrawingArea, DrawingAreaErrorKind};
-use plotters::element::{Circle, PathElement, Polygon};
-use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontDesc, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle};
 
+use crate::charts::surface::DrawingError;
 use crate::charts::words::{cut_to_width, text_width, without_overlap};
-use crate::charts::{FONT_FAMILY, Look};
-
-/// What drawing on `DB` can fail with.
-pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+use crate::charts::{Area, Drawn, FONT_FAMILY, Look};
 
 /// What a backend makes of a font size and a position: they differ.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,21 +32,18 @@ impl Lettering {
 }
 
 /// Draws in logical pixels on an area that has `scale` device pixels to each.
-pub(super) struct Brush<'a, DB: DrawingBackend> {
-    pub area: &'a DrawingArea<DB, Shift>,
+pub(super) struct Brush<'a> {
+    area: Area<'a>,
     pub scale: f64,
     pub text: Lettering,
 }
 
-impl<'a, DB: DrawingBackend> Brush<'a, DB> {
+impl<'a> Brush<'a> {
     /// A brush for the whole of `area`, which it clears, and its size in logical pixels.
-    pub fn on(
-        area: &'a DrawingArea<DB, Shift>,
-        look: &Look,
-    ) -> Result<(Self, f64, f64), DrawingAreaErrorKind<DB::ErrorType>> {
-        area.fill(&look.theme.background)?;
-        let (width, height) = area.dim_in_pixel();
-        let brush = Brush { area, scale: look.scale, text: look.text };
+    pub fn on(area: &Area<'a>, look: &Look) -> Result<(Self, f64, f64), DrawingError> {
+        area.fill(look.theme.background)?;
+        let (width, height) = area.size();
+        let brush = Brush { area: area.clone(), scale: look.scale, text: look.text };
         Ok((brush, f64::from(width) / look.scale, f64::from(height) / look.scale))
     }
 
@@ -65,61 +56,63 @@ impl<'a, DB: DrawingBackend> Brush<'a, DB> {
     }
 
     /// A solid line. Points that fall on one device pixel are drawn once.
-    pub fn line(&self, points: &[(f64, f64)], color: RGBColor, width: f64) -> Drawn<DB> {
+    pub fn line(&self, points: &[(f64, f64)], color: RGBColor, width: f64) -> Drawn {
         let mut path: Vec<(i32, i32)> = points.iter().map(|point| self.device(*point)).collect();
         path.dedup();
         if path.len() < 2 {
             return Ok(());
         }
-        self.area.draw(&PathElement::new(path, self.stroke(color, width)))
+        self.area.path(path, &self.stroke(color, width))
     }
 
     /// A dashed line: `on` pixels drawn, `off` left out.
-    pub fn dashed(&self, points: &[(f64, f64)], color: RGBColor, width: f64, (on, off): (f64, f64)) -> Drawn<DB> {
+    pub fn dashed(&self, points: &[(f64, f64)], color: RGBColor, width: f64, (on, off): (f64, f64)) -> Drawn {
         dashes(points, on, off).iter().try_for_each(|dash| self.line(dash, color, width))
     }
 
     /// A faint filled shape.
-    pub fn shape(&self, points: &[(f64, f64)], color: RGBColor, opacity: f64) -> Drawn<DB> {
+    pub fn shape(&self, points: &[(f64, f64)], color: RGBColor, opacity: f64) -> Drawn {
         let mut path: Vec<(i32, i32)> = points.iter().map(|point| self.device(*point)).collect();
         path.dedup();
         if path.len() < 3 {
             return Ok(());
         }
-        self.area.draw(&Polygon::new(path, color.mix(opacity).filled()))
+        self.area.polygon(path, &color.mix(opacity).filled())
     }
 
     /// A dot ringed in `ring`.
-    pub fn dot(&self, at: (f64, f64), radius: f64, fill: RGBColor, ring: RGBColor) -> Drawn<DB> {
-        let device = |radius: f64| libm::round(radius * self.scale).max(1.0) as i32;
-        self.area.draw(&Circle::new(self.device(at), device(radius + 1.0), ring.filled()))?;
-        self.area.draw(&Circle::new(self.device(at), device(radius), fill.filled()))
+    pub fn dot(&self, at: (f64, f64), radius: f64, fill: RGBColor, ring: RGBColor) -> Drawn {
+        self.circle(at, radius + 1.0, &ring.filled())?;
+        self.circle(at, radius, &fill.filled())
     }
 
     /// A hollow dot: a ring of `color` with `inside` in it.
-    pub fn ring(&self, at: (f64, f64), radius: f64, color: RGBColor, inside: RGBColor) -> Drawn<DB> {
+    pub fn ring(&self, at: (f64, f64), radius: f64, color: RGBColor, inside: RGBColor) -> Drawn {
         self.dot(at, radius, color, inside)?;
         self.dot(at, radius - 2.0, inside, inside)
     }
 
     /// A dot without a ring, seen through.
-    pub fn speck(&self, at: (f64, f64), radius: f64, color: RGBColor, opacity: f64) -> Drawn<DB> {
-        let radius = libm::round(radius * self.scale).max(1.0) as i32;
-        self.area.draw(&Circle::new(self.device(at), radius, color.mix(opacity).filled()))
+    pub fn speck(&self, at: (f64, f64), radius: f64, color: RGBColor, opacity: f64) -> Drawn {
+        self.circle(at, radius, &color.mix(opacity).filled())
+    }
+
+    fn circle(&self, at: (f64, f64), radius: f64, style: &ShapeStyle) -> Drawn {
+        self.area.circle(self.device(at), libm::round(radius * self.scale).max(1.0) as u32, style)
     }
 
     /// A filled rectangle from one corner to the other.
-    pub fn block(&self, from: (f64, f64), to: (f64, f64), color: RGBColor, opacity: f64) -> Drawn<DB> {
+    pub fn block(&self, from: (f64, f64), to: (f64, f64), color: RGBColor, opacity: f64) -> Drawn {
         self.shape(&[from, (to.0, from.1), to, (from.0, to.1)], color, opacity)
     }
 
     /// The outline of such a rectangle.
-    pub fn frame(&self, from: (f64, f64), to: (f64, f64), color: RGBColor, width: f64) -> Drawn<DB> {
+    pub fn frame(&self, from: (f64, f64), to: (f64, f64), color: RGBColor, width: f64) -> Drawn {
         self.line(&[from, (to.0, from.1), to, (from.0, to.1), from], color, width)
     }
 
     /// A word that begins at `at` and is cut where it would be wider than `room`.
-    pub fn word_within(&self, text: &str, at: (f64, f64), size: f64, color: RGBColor, room: f64) -> Drawn<DB> {
+    pub fn word_within(&self, text: &str, at: (f64, f64), size: f64, color: RGBColor, room: f64) -> Drawn {
         match cut_to_width(text, size, room) {
             cut if cut.is_empty() => Ok(()),
             cut => self.word(&cut, at, size, color, HPos::Left),
@@ -135,7 +128,7 @@ impl<'a, DB: DrawingBackend> Brush<'a, DB> {
         size: f64,
         color: RGBColor,
         edges: (f64, f64),
-    ) -> Drawn<DB> {
+    ) -> Drawn {
         let boxes: Vec<(f64, f64)> = labels.iter().map(|(at, label)| (*at, text_width(label, size))).collect();
         let shown = without_overlap(&boxes, edges, 4.0);
         let shown = labels.iter().zip(shown).filter(|(_, is_shown)| *is_shown);
@@ -145,7 +138,7 @@ impl<'a, DB: DrawingBackend> Brush<'a, DB> {
     }
 
     /// Labels that end at one column, each at its row; those that would touch one before them are left out.
-    pub fn labels_in_column(&self, labels: &[(f64, String)], column: f64, size: f64, color: RGBColor) -> Drawn<DB> {
+    pub fn labels_in_column(&self, labels: &[(f64, String)], column: f64, size: f64, color: RGBColor) -> Drawn {
         let boxes: Vec<(f64, f64)> = labels.iter().map(|(row, _)| (*row, size)).collect();
         let shown = without_overlap(&boxes, (f64::NEG_INFINITY, f64::INFINITY), 0.0);
         let shown = labels.iter().zip(shown).filter(|(_, is_shown)| *is_shown);
@@ -155,10 +148,10 @@ impl<'a, DB: DrawingBackend> Brush<'a, DB> {
     }
 
     /// A word at `at`, vertically centred on it.
-    pub fn word(&self, text: &str, at: (f64, f64), size: f64, color: RGBColor, anchor: HPos) -> Drawn<DB> {
+    pub fn word(&self, text: &str, at: (f64, f64), size: f64, color: RGBColor, anchor: HPos) -> Drawn {
         let font = FontDesc::new(FontFamily::Name(FONT_FAMILY), size * self.scale * self.text.size, FontStyle::Normal);
         let style = TextStyle::from(font).color(&color).pos(Pos::new(anchor, VPos::Center));
-        self.area.draw_text(text, &style, self.device((at.0, at.1 + size * self.text.drop)))
+        self.area.words(text, &style, self.device((at.0, at.1 + size * self.text.drop)))
     }
 }
 

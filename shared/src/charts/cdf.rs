@@ -1,12 +1,10 @@
 //! The cumulative distribution of one metric, real and simulated: the figure everything else explains.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
 use plotters::style::RGBColor;
 use plotters::style::text_anchor::HPos;
 
-use crate::charts::brush::{Brush, Drawn};
+use crate::charts::brush::Brush;
+use crate::charts::surface::{Area, Drawn};
 use crate::charts::words::{cut_to_width, spread, text_width, without_overlap};
 use crate::charts::{
     Axis, CdfFigure, CdfSeries, FractionScale, Fractions, Lettering, Role, Scale, Theme, cdf_figure_summary,
@@ -107,11 +105,7 @@ fn ticks(fractions: &FractionScale) -> Vec<(f64, String)> {
 ///
 /// # Errors
 /// When the backend fails.
-pub fn draw_cdf<DB: DrawingBackend>(
-    area: &DrawingArea<DB, Shift>,
-    metric: &MetricComparison,
-    look: &Look,
-) -> Drawn<DB> {
+pub fn draw_cdf(area: &Area, metric: &MetricComparison, look: &Look) -> Drawn {
     draw_cdf_of(area, &CdfFigure::of(metric), look)
 }
 
@@ -119,7 +113,7 @@ pub fn draw_cdf<DB: DrawingBackend>(
 ///
 /// # Errors
 /// When the backend fails.
-pub fn draw_cdf_of<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, figure: &CdfFigure, look: &Look) -> Drawn<DB> {
+pub fn draw_cdf_of(area: &Area, figure: &CdfFigure, look: &Look) -> Drawn {
     let (brush, width, height) = Brush::on(area, look)?;
     let layout = CdfLayout::new(figure, (look.axis, look.fractions), width, height);
     draw_grid(&brush, &layout, figure, look)?;
@@ -137,7 +131,7 @@ pub fn draw_cdf_of<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, figure: &C
     focused.take(1).try_for_each(|series| draw_marks(&brush, &layout, series, &look.theme))
 }
 
-fn draw_grid<DB: DrawingBackend>(brush: &Brush<DB>, layout: &CdfLayout, figure: &CdfFigure, look: &Look) -> Drawn<DB> {
+fn draw_grid(brush: &Brush, layout: &CdfLayout, figure: &CdfFigure, look: &Look) -> Drawn {
     let theme = &look.theme;
     let fractions = ticks(&layout.fractions);
     let boxes: Vec<(f64, f64)> = fractions.iter().map(|(fraction, _)| (layout.row(*fraction), TEXT)).collect();
@@ -163,7 +157,7 @@ fn draw_grid<DB: DrawingBackend>(brush: &Brush<DB>, layout: &CdfLayout, figure: 
 }
 
 /// The legend sits top right; its words' widths are those of the embedded font.
-fn draw_legend<DB: DrawingBackend>(brush: &Brush<DB>, layout: &CdfLayout, theme: &Theme) -> Drawn<DB> {
+fn draw_legend(brush: &Brush, layout: &CdfLayout, theme: &Theme) -> Drawn {
     let row = 13.0;
     let sim_line = layout.right - 60.0 - 34.0;
     let real_line = sim_line - 16.0 - 26.0 - 34.0;
@@ -183,12 +177,7 @@ pub(super) fn accents(role: Role, theme: &Theme) -> (RGBColor, RGBColor) {
     (theme.faded(theme.real, share), theme.faded(theme.sim, share))
 }
 
-fn draw_curves<DB: DrawingBackend>(
-    brush: &Brush<DB>,
-    layout: &CdfLayout,
-    series: &CdfSeries,
-    theme: &Theme,
-) -> Drawn<DB> {
+fn draw_curves(brush: &Brush, layout: &CdfLayout, series: &CdfSeries, theme: &Theme) -> Drawn {
     let real = layout.curve(series.fractions, series.real_ns);
     let sim = layout.curve(series.fractions, series.sim_ns);
     let (real_color, sim_color) = accents(series.role, theme);
@@ -208,12 +197,7 @@ fn draw_curves<DB: DrawingBackend>(
 }
 
 /// The label of each series at its curves' ends, so that no series is told by its colour alone.
-fn draw_letters<DB: DrawingBackend>(
-    brush: &Brush<DB>,
-    layout: &CdfLayout,
-    figure: &CdfFigure,
-    theme: &Theme,
-) -> Drawn<DB> {
+fn draw_letters(brush: &Brush, layout: &CdfLayout, figure: &CdfFigure, theme: &Theme) -> Drawn {
     const SIZE: f64 = TEXT - 1.0;
     let mut ends: Vec<(f64, String, RGBColor)> = Vec::new();
     for series in figure.series.iter().filter(|series| !series.label.is_empty()) {
@@ -238,12 +222,7 @@ fn draw_letters<DB: DrawingBackend>(
     Ok(())
 }
 
-fn draw_marks<DB: DrawingBackend>(
-    brush: &Brush<DB>,
-    layout: &CdfLayout,
-    series: &CdfSeries,
-    theme: &Theme,
-) -> Drawn<DB> {
+fn draw_marks(brush: &Brush, layout: &CdfLayout, series: &CdfSeries, theme: &Theme) -> Drawn {
     let known = |percentile: Percentile| series.percentiles.iter().find(|row| row.0 == percentile);
     let rows: Vec<_> = MARKED.into_iter().filter_map(|(percentile, label)| Some((known(percentile)?, label))).collect();
     let boxes: Vec<(f64, f64)> = rows.iter().map(|(row, _)| (layout.row(row.0.fraction()), TEXT - 1.0)).collect();

@@ -1,11 +1,9 @@
 //! Queue, batch and KV curves: panels above each other on one clock, the real run over the simulated one.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::HPos;
 
-use crate::charts::brush::{Brush, Drawn};
+use crate::charts::brush::Brush;
+use crate::charts::surface::{Area, Drawn};
 use crate::charts::{Axis, Look, Scale};
 use crate::report::thousands;
 use crate::schema::curves::{Curves, SideCurves};
@@ -55,11 +53,8 @@ pub fn curves_height(curves: &Curves) -> u32 {
 ///
 /// # Errors
 /// When the backend fails.
-pub fn draw_curves<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, curves: &Curves, look: &Look) -> Drawn<DB> {
-    let (width, _) = area.dim_in_pixel();
-    let width = f64::from(width) / look.scale;
-    let brush = Brush { area, scale: look.scale, text: look.text };
-    area.fill(&look.theme.background)?;
+pub fn draw_curves(area: &Area, curves: &Curves, look: &Look) -> Drawn {
+    let (brush, width, _) = Brush::on(area, look)?;
     let num_bins = curves.real.num_in_system.len() as u64;
     let (from, to) = (curves.from_ns as f64, (curves.from_ns + num_bins * curves.bin_ns) as f64);
     let (left, right) = (MARGIN_LEFT, (width - MARGIN_RIGHT).max(MARGIN_LEFT + 40.0));
@@ -79,7 +74,7 @@ pub fn draw_curves<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, curves: &C
     brush.word(&title, ((left + right) / 2.0, bottom + 36.0), TEXT, look.theme.ink, HPos::Center)
 }
 
-fn draw_legend<DB: DrawingBackend>(brush: &Brush<DB>, look: &Look) -> Drawn<DB> {
+fn draw_legend(brush: &Brush, look: &Look) -> Drawn {
     let (row, theme) = (14.0, &look.theme);
     brush.line(&[(MARGIN_LEFT, row), (MARGIN_LEFT + 26.0, row)], theme.real, 2.25)?;
     brush.word("Real", (MARGIN_LEFT + 33.0, row), TEXT, theme.ink, HPos::Left)?;
@@ -87,14 +82,14 @@ fn draw_legend<DB: DrawingBackend>(brush: &Brush<DB>, look: &Look) -> Drawn<DB> 
     brush.word("Simulated", (MARGIN_LEFT + 111.0, row), TEXT, theme.ink, HPos::Left)
 }
 
-fn draw_panel<DB: DrawingBackend>(
-    brush: &Brush<DB>,
+fn draw_panel(
+    brush: &Brush,
     panel: &Panel,
     curves: &Curves,
     times: &Scale,
     (left, right, top, bottom): (f64, f64, f64, f64),
     look: &Look,
-) -> Drawn<DB> {
+) -> Drawn {
     let theme = &look.theme;
     let most = panel.real.iter().chain(panel.sim).copied().fold(0.0, f64::max);
     let counts = Scale::new(Axis::Linear, 0.0, most, (bottom, top));

@@ -1,24 +1,21 @@
 //! Figures as files: SVG with its font inside, PNG at twice the size. Same comparison, same bytes.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::{IntoDrawingArea, SVGBackend};
+use plotters::prelude::SVGBackend;
 
-use crate::charts::brush::Drawn;
 use crate::charts::theme::FONT_WOFF2;
 use crate::charts::{
-    Axis, CdfFigure, Counted, FONT_FAMILY, Fractions, Lettering, Look, PROVENANCE_HEIGHT, PairFigure, ScatterFigure,
-    ShiftFigure, Theme, curves_height, draw_cdf, draw_cdf_of, draw_curves, draw_histogram, draw_load_strip, draw_pairs,
-    draw_runs, draw_scatter, draw_shift, draw_shift_of, draw_steps, draw_timeline, draw_waterfall,
-    draw_with_provenance,
+    Area, Axis, Drawn, FONT_FAMILY, Fractions, Lettering, Look, PROVENANCE_HEIGHT, Theme, curves_height, draw_cdf,
+    draw_curves, draw_shift, draw_waterfall, draw_with_provenance,
 };
-use crate::explore::answers::{Histogram, RequestTimeline, RunStrip, StepView};
 use crate::schema::attribution::Attribution;
 use crate::schema::comparison::MetricComparison;
 use crate::schema::curves::Curves;
 
 /// SVG coordinates to a logical pixel: plotters rounds to whole ones.
 const SVG_SCALE: u32 = 8;
+
+/// Where the style of a document begins.
+const STYLE: &str = "<style>";
 
 /// What a figure is drawn on when it becomes a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,93 +59,44 @@ pub fn curves_svg(curves: &Curves, theme: Theme, width: u32) -> String {
     svg(&Sheet::new(theme, (width, curves_height(curves))), |area, look| draw_curves(area, curves, look))
 }
 
-/// Any CDF on any sheet.
-pub fn cdf_figure_svg(figure: &CdfFigure, sheet: &Sheet) -> String {
-    svg(sheet, |area, look| draw_cdf_of(area, figure, look))
+/// Whatever `draw` draws, on a sheet, as an SVG document that needs no installed font.
+pub fn svg(sheet: &Sheet, draw: impl FnOnce(&Area, &Look) -> Drawn) -> String {
+    with_font(&svg_without_font(sheet, draw), &format!("data:font/woff2;base64,{}", base64(FONT_WOFF2)))
 }
 
-/// Any shift figure on any sheet.
-pub fn shift_figure_svg(figure: &ShiftFigure, sheet: &Sheet) -> String {
-    svg(sheet, |area, look| draw_shift_of(area, figure, look))
-}
-
-/// The waterfall on any sheet.
-pub fn waterfall_svg(attribution: &Attribution, sheet: &Sheet) -> String {
-    svg(sheet, |area, look| draw_waterfall(area, attribution, look))
-}
-
-/// The curves of two runs on any sheet.
-pub fn curves_figure_svg(curves: &Curves, sheet: &Sheet) -> String {
-    svg(sheet, |area, look| draw_curves(area, curves, look))
-}
-
-/// The scatter on any sheet.
-pub fn scatter_svg(figure: &ScatterFigure, sheet: &Sheet) -> String {
-    svg(sheet, |area, look| draw_scatter(area, figure, look))
-}
-
-/// The errors of single requests on any sheet.
-pub fn pairs_svg(figure: &PairFigure, sheet: &Sheet) -> String {
-    svg(sheet, |area, look| draw_pairs(area, figure, look))
-}
-
-/// One request on any sheet; `window` as in [`draw_timeline`].
-pub fn timeline_svg(request: &RequestTimeline, window: Option<(u64, u64)>, sheet: &Sheet) -> String {
-    svg(sheet, |area, look| draw_timeline(area, request, window, look))
-}
-
-/// Engine steps on any sheet.
-pub fn steps_svg(view: &StepView, sheet: &Sheet) -> String {
-    svg(sheet, |area, look| draw_steps(area, view, look))
-}
-
-/// The load strip on any sheet.
-pub fn load_svg(curves: &Curves, sheet: &Sheet) -> String {
-    svg(sheet, |area, look| draw_load_strip(area, curves, look))
-}
-
-/// A histogram on any sheet.
-pub fn histogram_svg(histogram: &Histogram, of: Counted, sheet: &Sheet) -> String {
-    svg(sheet, |area, look| draw_histogram(area, histogram, of, look))
-}
-
-/// The real runs and the simulation on any sheet.
-pub fn runs_svg(strip: &RunStrip, sheet: &Sheet) -> String {
-    svg(sheet, |area, look| draw_runs(area, strip, look))
-}
-
-fn svg<D>(sheet: &Sheet, draw: D) -> String
-where
-    D: for<'a> FnOnce(&DrawingArea<SVGBackend<'a>, Shift>, &Look) -> Drawn<SVGBackend<'a>>,
-{
+/// The same without the font: the browser has it already, see [`with_font`].
+pub fn svg_without_font(sheet: &Sheet, draw: impl FnOnce(&Area, &Look) -> Drawn) -> String {
     let (width, height) = sheet.size;
     let height = height + sheet.provenance.map_or(0, |_| PROVENANCE_HEIGHT);
     let mut drawing = String::new();
     {
-        let size = (width * SVG_SCALE, height * SVG_SCALE);
-        let area = SVGBackend::with_string(&mut drawing, size).into_drawing_area();
+        let area = Area::of(SVGBackend::with_string(&mut drawing, (width * SVG_SCALE, height * SVG_SCALE)));
         let look = Look {
             axis: sheet.axis,
             fractions: sheet.fractions,
             ..Look::new(sheet.theme, f64::from(SVG_SCALE), Lettering::SVG)
         };
         let drawn = draw_with_provenance(&area, sheet.provenance, &look, draw);
-        drawn.and_then(|()| area.present()).expect("writing to a string cannot fail");
+        drawn.and_then(|()| area.finish()).expect("writing to a string cannot fail");
     }
-    with_font_and_size(&drawing, width, height)
+    with_size(&drawing, width, height)
 }
 
-/// Replaces the opening tag: shown at `width` × `height`, whatever the coordinates inside, with the font.
-fn with_font_and_size(drawing: &str, width: u32, height: u32) -> String {
+/// Replaces the opening tag: shown at `width` × `height`, whatever the coordinates inside.
+fn with_size(drawing: &str, width: u32, height: u32) -> String {
     let body = drawing.split_once('>').map_or("", |(_, body)| body);
     let (inner_width, inner_height) = (width * SVG_SCALE, height * SVG_SCALE);
-    let font = base64(FONT_WOFF2);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
          viewBox=\"0 0 {inner_width} {inner_height}\">\n\
-         <style>@font-face{{font-family:{FONT_FAMILY};src:url(data:font/woff2;base64,{font})}}\
-         text{{font-family:{FONT_FAMILY},sans-serif}}</style>{body}"
+         {STYLE}text{{font-family:{FONT_FAMILY},sans-serif}}</style>{body}"
     )
+}
+
+/// A document of [`svg_without_font`] that takes its font from `address`.
+pub fn with_font(document: &str, address: &str) -> String {
+    let font = format!("{STYLE}@font-face{{font-family:{FONT_FAMILY};src:url({address})}}");
+    document.replacen(STYLE, &font, 1)
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -174,9 +122,9 @@ pub fn cdf_png(metric: &MetricComparison, theme: Theme, axis: Axis, (width, heig
     register_font();
     let mut pixels = vec![0; (size.0 * size.1 * 3) as usize];
     {
-        let area = plotters::prelude::BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
+        let area = Area::of(plotters::prelude::BitMapBackend::with_buffer(&mut pixels, size));
         let look = Look { axis, ..Look::new(theme, f64::from(DRAWN), Lettering::BITMAP) };
-        draw_cdf(&area, metric, &look).and_then(|()| area.present()).expect("drawing in memory cannot fail");
+        draw_cdf(&area, metric, &look).and_then(|()| area.finish()).expect("drawing in memory cannot fail");
     }
     encode_png(&halved(&pixels, size), (size.0 / 2, size.1 / 2))
 }

@@ -1,12 +1,10 @@
 //! Engine steps of both runs over a window: what a step computes, KV blocks, running and waiting, how long it takes.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::HPos;
 
 use crate::charts::axes::{ORIGINS, SMALL, TEXT, accent, count, draw_columns, draw_path, name, time_labels};
-use crate::charts::brush::{Brush, Drawn};
+use crate::charts::brush::Brush;
+use crate::charts::surface::{Area, Drawn};
 use crate::charts::words::{cut_to_width, text_width};
 use crate::charts::{Axis, Look, Scale, format_duration};
 use crate::explore::answers::{StepLane, StepView};
@@ -135,7 +133,7 @@ fn side(view: &StepView, origin: Origin) -> Option<&StepLane> {
 ///
 /// # Errors
 /// When the backend fails.
-pub fn draw_steps<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, view: &StepView, look: &Look) -> Drawn<DB> {
+pub fn draw_steps(area: &Area, view: &StepView, look: &Look) -> Drawn {
     let (brush, width, _) = Brush::on(area, look)?;
     let (layout, theme) = (StepsLayout::new(view, width), &look.theme);
     let Some(last) = layout.lanes.last().map(|lane| lane.3) else {
@@ -174,13 +172,13 @@ fn most(view: &StepView, quantity: StepQuantity) -> f64 {
     values.fold(0.0, f64::max)
 }
 
-fn draw_lane<DB: DrawingBackend>(
-    brush: &Brush<DB>,
+fn draw_lane(
+    brush: &Brush,
     layout: &StepsLayout,
     (quantity, origin, lane): (StepQuantity, Origin, &StepLane),
     (top, bottom, most): (f64, f64, f64),
     look: &Look,
-) -> Drawn<DB> {
+) -> Drawn {
     let (theme, color) = (&look.theme, accent(origin, &look.theme));
     let rows = Scale::exact(Axis::Linear, 0.0, most.max(1.0), (bottom, top + 2.0));
     brush.line(&[(layout.times.start(), bottom), (layout.times.end(), bottom)], theme.faded(theme.muted, 0.5), 1.0)?;
@@ -244,15 +242,15 @@ fn outline(
     corners.collect()
 }
 
-fn draw_hatching<DB: DrawingBackend>(
-    brush: &Brush<DB>,
+fn draw_hatching(
+    brush: &Brush,
     lane: &StepLane,
     layout: &StepsLayout,
     rows: &Scale,
     (filled, whole): (&[f64], &[f64]),
     run: std::ops::Range<usize>,
     color: plotters::style::RGBColor,
-) -> Drawn<DB> {
+) -> Drawn {
     for bin in run {
         let (Some(low), Some(high)) = (filled.get(bin), whole.get(bin)) else { continue };
         let column = |ns: u64| layout.times.pixel(ns as f64);

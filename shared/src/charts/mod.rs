@@ -18,6 +18,7 @@ mod scatter;
 mod series;
 mod shift;
 mod strips;
+mod surface;
 mod theme;
 mod timeline;
 mod units;
@@ -30,10 +31,7 @@ pub use cdf::{CdfLayout, Look, cdf_summary, draw_cdf, draw_cdf_of};
 pub use curves::{curves_height, curves_summary, draw_curves};
 #[cfg(feature = "native")]
 pub use export::cdf_png;
-pub use export::{
-    Sheet, attribution_svg, cdf_figure_svg, cdf_svg, curves_figure_svg, curves_svg, histogram_svg, load_svg, pairs_svg,
-    runs_svg, scatter_svg, shift_figure_svg, shift_svg, steps_svg, timeline_svg, waterfall_svg,
-};
+pub use export::{Sheet, attribution_svg, cdf_svg, curves_svg, shift_svg, svg, svg_without_font, with_font};
 pub use fractions::{FractionScale, Fractions};
 pub use lanes::{StepQuantity, StepsLayout, draw_steps, steps_height, steps_summary};
 pub use pairs::{PairFigure, PairLayout, draw_pairs, pairs_summary};
@@ -48,6 +46,7 @@ pub use shift::{
 pub use strips::{
     Counted, STRIP_HEIGHT, StripLayout, draw_histogram, draw_load_strip, histogram_summary, load_summary,
 };
+pub use surface::{Area, DrawingError, Drawn, Surface};
 pub use theme::{FONT_FAMILY, Theme};
 pub use timeline::{TIMELINE_HEIGHT, TimelineLayout, draw_timeline, stalls, timeline_summary};
 pub use units::{Unit, format_duration, format_rate, format_signed_duration};

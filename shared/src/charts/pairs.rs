@@ -1,12 +1,10 @@
 //! Relative errors of the requests one by one, as a CDF with the tolerance behind it.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::HPos;
 
 use crate::charts::axes::{SMALL, TEXT, draw_columns};
-use crate::charts::brush::{Brush, Drawn};
+use crate::charts::brush::Brush;
+use crate::charts::surface::{Area, Drawn};
 use crate::charts::words::{cut_to_width, text_width};
 use crate::charts::{Look, Scale};
 use crate::metrics::Metric;
@@ -95,7 +93,7 @@ impl PairLayout {
 ///
 /// # Errors
 /// When the backend fails.
-pub fn draw_pairs<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, figure: &PairFigure, look: &Look) -> Drawn<DB> {
+pub fn draw_pairs(area: &Area, figure: &PairFigure, look: &Look) -> Drawn {
     let (brush, width, height) = Brush::on(area, look)?;
     let (layout, theme) = (PairLayout::new(figure, width, height), &look.theme);
     let (left, right) = (layout.errors.start(), layout.errors.end());
@@ -125,12 +123,7 @@ pub fn draw_pairs<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, figure: &Pa
     brush.word(&cut_to_width(&within(figure), TEXT, room), (right, 13.0), TEXT, theme.ink, HPos::Right)
 }
 
-fn draw_curve<DB: DrawingBackend>(
-    brush: &Brush<DB>,
-    layout: &PairLayout,
-    figure: &PairFigure,
-    look: &Look,
-) -> Drawn<DB> {
+fn draw_curve(brush: &Brush, layout: &PairLayout, figure: &PairFigure, look: &Look) -> Drawn {
     let theme = &look.theme;
     let (low, high) = (layout.errors.range().0 / MILLION, layout.errors.range().1 / MILLION);
     let points = figure.pairs.rel_errors.iter().zip(&figure.pairs.fractions);

@@ -1,12 +1,10 @@
 //! Every real run against the simulation: how far repeats of one workload are from each other, percentile by percentile.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::HPos;
 
 use crate::charts::axes::{SMALL, TEXT, draw_columns};
-use crate::charts::brush::{Brush, Drawn};
+use crate::charts::brush::Brush;
+use crate::charts::surface::{Area, Drawn};
 use crate::charts::words::{cut_to_width, text_width};
 use crate::charts::{Look, Scale, format_duration};
 use crate::explore::answers::RunStrip;
@@ -36,9 +34,9 @@ pub enum RunMark {
     Simulated,
 }
 
-/// Height of the figure in logical pixels.
-pub fn runs_height(strip: &RunStrip) -> u32 {
-    (MARGIN_TOP + PITCH * strip.labels.len().max(1) as f64 + MARGIN_BOTTOM) as u32
+/// Height of the figure of that many percentiles, in logical pixels.
+pub fn runs_height(num_percentiles: usize) -> u32 {
+    (MARGIN_TOP + PITCH * num_percentiles.max(1) as f64 + MARGIN_BOTTOM) as u32
 }
 
 /// Where the figure puts its marks, in logical pixels. Each row is relative to the mean of its real runs, so that
@@ -119,7 +117,7 @@ fn relative(nanos: f64, mean: f64) -> f64 {
 ///
 /// # Errors
 /// When the backend fails.
-pub fn draw_runs<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, strip: &RunStrip, look: &Look) -> Drawn<DB> {
+pub fn draw_runs(area: &Area, strip: &RunStrip, look: &Look) -> Drawn {
     let (brush, width, _) = Brush::on(area, look)?;
     let (layout, theme) = (RunsLayout::new(strip, width), &look.theme);
     let bottom = MARGIN_TOP + PITCH * strip.labels.len().max(1) as f64;
@@ -140,13 +138,7 @@ pub fn draw_runs<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, strip: &RunS
     brush.word("% from the mean of the real runs", (middle, bottom + 32.0), TEXT, theme.ink, HPos::Center)
 }
 
-fn draw_row<DB: DrawingBackend>(
-    brush: &Brush<DB>,
-    layout: &RunsLayout,
-    strip: &RunStrip,
-    (row, label): (usize, &str),
-    look: &Look,
-) -> Drawn<DB> {
+fn draw_row(brush: &Brush, layout: &RunsLayout, strip: &RunStrip, (row, label): (usize, &str), look: &Look) -> Drawn {
     let (theme, at) = (&look.theme, row_of(row));
     let label = cut_to_width(&label.to_uppercase(), SMALL, MARGIN_LEFT - 20.0);
     brush.word(&label, (MARGIN_LEFT - 10.0, at), SMALL, theme.ink, HPos::Right)?;
@@ -175,7 +167,7 @@ fn draw_row<DB: DrawingBackend>(
     brush.word(&words, (layout.width - MARGIN_RIGHT, at), SMALL, theme.muted, HPos::Right)
 }
 
-fn draw_legend<DB: DrawingBackend>(brush: &Brush<DB>, strip: &RunStrip, width: f64, look: &Look) -> Drawn<DB> {
+fn draw_legend(brush: &Brush, strip: &RunStrip, width: f64, look: &Look) -> Drawn {
     let theme = &look.theme;
     let mut column = 16.0;
     brush.dot((column, 13.0), 4.0, theme.real, theme.background)?;

@@ -1,12 +1,10 @@
 //! Simulated against real, a point a request: on the diagonal the simulation is right.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::HPos;
 
 use crate::charts::axes::{SMALL, TEXT, draw_columns, time_labels};
-use crate::charts::brush::{Brush, Drawn};
+use crate::charts::brush::Brush;
+use crate::charts::surface::{Area, Drawn};
 use crate::charts::words::{cut_to_width, text_width};
 use crate::charts::{Axis, Look, Scale, format_duration};
 use crate::explore::answers::Scatter;
@@ -90,11 +88,7 @@ impl ScatterLayout {
 ///
 /// # Errors
 /// When the backend fails.
-pub fn draw_scatter<DB: DrawingBackend>(
-    area: &DrawingArea<DB, Shift>,
-    figure: &ScatterFigure,
-    look: &Look,
-) -> Drawn<DB> {
+pub fn draw_scatter(area: &Area, figure: &ScatterFigure, look: &Look) -> Drawn {
     let (brush, width, height) = Brush::on(area, look)?;
     let layout = ScatterLayout::new(figure, look.axis, width, height);
     draw_ground(&brush, &layout, figure, look, width)?;
@@ -123,13 +117,7 @@ fn title(figure: &ScatterFigure, layout: &ScatterLayout) -> String {
     format!("simulated {} ({})", figure.metric.label(), layout.sim.unit().symbol())
 }
 
-fn draw_ground<DB: DrawingBackend>(
-    brush: &Brush<DB>,
-    layout: &ScatterLayout,
-    figure: &ScatterFigure,
-    look: &Look,
-    width: f64,
-) -> Drawn<DB> {
+fn draw_ground(brush: &Brush, layout: &ScatterLayout, figure: &ScatterFigure, look: &Look, width: f64) -> Drawn {
     let theme = &look.theme;
     let (left, right) = (layout.real.start(), layout.real.end());
     let (bottom, top) = (layout.sim.start(), layout.sim.end());

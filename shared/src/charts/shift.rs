@@ -2,15 +2,13 @@
 
 use std::borrow::Cow;
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::HPos;
 
-use crate::charts::brush::{Brush, Drawn};
+use crate::charts::brush::Brush;
 use crate::charts::cdf::{DASH, DOTS, accents};
 use crate::charts::scale::Tick;
 use crate::charts::series::time_at;
+use crate::charts::surface::{Area, Drawn};
 use crate::charts::words::{cut_to_width, spread, text_width, without_overlap};
 use crate::charts::{FractionScale, Fractions, Look, Role, Scale, format_signed_duration};
 use crate::explore::answers::{Reduced, WhatIfMetric};
@@ -183,14 +181,10 @@ fn ticks(shifts: &Scale) -> Vec<Tick> {
 ///
 /// # Errors
 /// When the backend fails.
-pub fn draw_shift<DB: DrawingBackend>(
-    area: &DrawingArea<DB, Shift>,
-    metric: &MetricComparison,
-    look: &Look,
-) -> Drawn<DB> {
+pub fn draw_shift(area: &Area, metric: &MetricComparison, look: &Look) -> Drawn {
     match ShiftFigure::of(metric) {
         Some(figure) => draw_shift_of(area, &figure, look),
-        None => area.fill(&look.theme.background),
+        None => area.fill(look.theme.background),
     }
 }
 
@@ -198,11 +192,7 @@ pub fn draw_shift<DB: DrawingBackend>(
 ///
 /// # Errors
 /// When the backend fails.
-pub fn draw_shift_of<DB: DrawingBackend>(
-    area: &DrawingArea<DB, Shift>,
-    figure: &ShiftFigure,
-    look: &Look,
-) -> Drawn<DB> {
+pub fn draw_shift_of(area: &Area, figure: &ShiftFigure, look: &Look) -> Drawn {
     let (brush, width, height) = Brush::on(area, look)?;
     let layout = ShiftLayout::new(figure, look.fractions, width, height);
     draw_axes(&brush, &layout, figure, look)?;
@@ -230,12 +220,7 @@ pub fn draw_shift_of<DB: DrawingBackend>(
 }
 
 /// The label of each series right of its line.
-fn draw_letters<DB: DrawingBackend>(
-    brush: &Brush<DB>,
-    layout: &ShiftLayout,
-    figure: &ShiftFigure,
-    look: &Look,
-) -> Drawn<DB> {
+fn draw_letters(brush: &Brush, layout: &ShiftLayout, figure: &ShiftFigure, look: &Look) -> Drawn {
     let end = |series: &ShiftSeries| series.shift_ns.last().map(|time| layout.shifts.pixel(time.as_f64()));
     let ends: Vec<(f64, &ShiftSeries)> =
         figure.series.iter().filter_map(|series| Some((end(series)?, series))).collect();
@@ -250,12 +235,7 @@ fn draw_letters<DB: DrawingBackend>(
     Ok(())
 }
 
-fn draw_axes<DB: DrawingBackend>(
-    brush: &Brush<DB>,
-    layout: &ShiftLayout,
-    figure: &ShiftFigure,
-    look: &Look,
-) -> Drawn<DB> {
+fn draw_axes(brush: &Brush, layout: &ShiftLayout, figure: &ShiftFigure, look: &Look) -> Drawn {
     let theme = &look.theme;
     let (top, bottom) = (layout.top, layout.bottom);
     for tick in ticks(&layout.shifts) {

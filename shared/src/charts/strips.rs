@@ -1,12 +1,10 @@
 //! Strips to select on: how full both systems were, when requests arrived, how long their prompts are.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::HPos;
 
 use crate::charts::axes::{ORIGINS, SMALL, accent, count, count_labels, draw_columns, draw_path, time_labels};
-use crate::charts::brush::{Brush, Drawn};
+use crate::charts::brush::Brush;
+use crate::charts::surface::{Area, Drawn};
 use crate::charts::words::{cut_to_width, text_width};
 use crate::charts::{Axis, Look, Scale, format_duration};
 use crate::explore::answers::Histogram;
@@ -95,7 +93,7 @@ fn peak(values: &[f64]) -> f64 {
 ///
 /// # Errors
 /// When the backend fails.
-pub fn draw_load_strip<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, curves: &Curves, look: &Look) -> Drawn<DB> {
+pub fn draw_load_strip(area: &Area, curves: &Curves, look: &Look) -> Drawn {
     let (brush, width, height) = Brush::on(area, look)?;
     let (layout, theme) = (StripLayout::of_load(curves, width, height), &look.theme);
     let lines = load_lines(curves);
@@ -129,12 +127,7 @@ pub fn draw_load_strip<DB: DrawingBackend>(area: &DrawingArea<DB, Shift>, curves
 ///
 /// # Errors
 /// When the backend fails.
-pub fn draw_histogram<DB: DrawingBackend>(
-    area: &DrawingArea<DB, Shift>,
-    histogram: &Histogram,
-    of: Counted,
-    look: &Look,
-) -> Drawn<DB> {
+pub fn draw_histogram(area: &Area, histogram: &Histogram, of: Counted, look: &Look) -> Drawn {
     let (brush, width, height) = Brush::on(area, look)?;
     let (layout, theme) = (StripLayout::of_histogram(histogram, of, width, height), &look.theme);
     let labels = match of {
@@ -164,19 +157,13 @@ pub fn draw_histogram<DB: DrawingBackend>(
     draw_title(&brush, &title, &format!("{total} requests"), width, look)
 }
 
-fn draw_ground<DB: DrawingBackend>(
-    brush: &Brush<DB>,
-    layout: &StripLayout,
-    labels: &[(f64, String)],
-    width: f64,
-    look: &Look,
-) -> Drawn<DB> {
+fn draw_ground(brush: &Brush, layout: &StripLayout, labels: &[(f64, String)], width: f64, look: &Look) -> Drawn {
     draw_columns(brush, (&layout.values, labels), (layout.top, layout.bottom), width, &look.theme)?;
     let ground = [(layout.values.start(), layout.bottom), (layout.values.end(), layout.bottom)];
     brush.line(&ground, look.theme.faded(look.theme.muted, 0.5), 1.0)
 }
 
-fn draw_title<DB: DrawingBackend>(brush: &Brush<DB>, title: &str, unit: &str, width: f64, look: &Look) -> Drawn<DB> {
+fn draw_title(brush: &Brush, title: &str, unit: &str, width: f64, look: &Look) -> Drawn {
     let room = width - 2.0 * MARGIN - text_width(unit, SMALL) - 12.0;
     brush.word(&cut_to_width(title, SMALL, room), (MARGIN, 10.0), SMALL, look.theme.ink, HPos::Left)?;
     brush.word(unit, (width - MARGIN, 10.0), SMALL, look.theme.muted, HPos::Right)

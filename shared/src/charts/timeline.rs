@@ -1,12 +1,10 @@
 //! One request token by token: waiting, prefill, every token and every stall, real above simulated on one clock.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::HPos;
 
 use crate::charts::axes::{ORIGINS, SMALL, TEXT, accent, draw_columns, name, time_labels};
-use crate::charts::brush::{Brush, Drawn};
+use crate::charts::brush::Brush;
+use crate::charts::surface::{Area, Drawn};
 use crate::charts::words::{cut_to_width, text_width, without_overlap};
 use crate::charts::{Axis, Look, Scale, format_duration};
 use crate::explore::answers::{RequestTimeline, TimelineSide};
@@ -110,12 +108,7 @@ pub fn stalls(side: &TimelineSide) -> Vec<(usize, u64)> {
 ///
 /// # Errors
 /// When the backend fails.
-pub fn draw_timeline<DB: DrawingBackend>(
-    area: &DrawingArea<DB, Shift>,
-    request: &RequestTimeline,
-    window: Option<(u64, u64)>,
-    look: &Look,
-) -> Drawn<DB> {
+pub fn draw_timeline(area: &Area, request: &RequestTimeline, window: Option<(u64, u64)>, look: &Look) -> Drawn {
     let (brush, width, _) = Brush::on(area, look)?;
     let (layout, theme) = (TimelineLayout::new(request, window, width), &look.theme);
     let room = width - 2.0 * MARGIN;
@@ -178,13 +171,13 @@ fn told(request: &RequestTimeline, side: &TimelineSide) -> String {
     parts.join(" · ")
 }
 
-fn draw_lane<DB: DrawingBackend>(
-    brush: &Brush<DB>,
+fn draw_lane(
+    brush: &Brush,
     layout: &TimelineLayout,
     request: &RequestTimeline,
     (lane, side): (Origin, &TimelineSide),
     look: &Look,
-) -> Drawn<DB> {
+) -> Drawn {
     let theme = &look.theme;
     let color = accent(lane, theme);
     let (top, bottom) = layout.rows(lane);
@@ -231,14 +224,14 @@ fn share(lane: Origin) -> f64 {
 }
 
 /// One mark a token, and one for all that fall on the same place: gaps stay gaps.
-fn draw_tokens<DB: DrawingBackend>(
-    brush: &Brush<DB>,
+fn draw_tokens(
+    brush: &Brush,
     layout: &TimelineLayout,
     tokens: &[u64],
     (top, bottom): (f64, f64),
     look: &Look,
     lane: Origin,
-) -> Drawn<DB> {
+) -> Drawn {
     let color = accent(lane, &look.theme);
     let mut before = f64::NEG_INFINITY;
     for token in tokens.iter().filter(|token| layout.is_shown(**token)) {
@@ -252,13 +245,7 @@ fn draw_tokens<DB: DrawingBackend>(
 }
 
 /// A bar under each stall, the longest with their length.
-fn draw_stalls<DB: DrawingBackend>(
-    brush: &Brush<DB>,
-    layout: &TimelineLayout,
-    side: &TimelineSide,
-    bottom: f64,
-    look: &Look,
-) -> Drawn<DB> {
+fn draw_stalls(brush: &Brush, layout: &TimelineLayout, side: &TimelineSide, bottom: f64, look: &Look) -> Drawn {
     let mut labels = Vec::new();
     let mut marked: Vec<(f64, f64)> = Vec::new();
     for (index, gap) in stalls(side) {

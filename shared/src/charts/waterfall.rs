@@ -1,12 +1,10 @@
 //! The attribution of E2E as a waterfall: each part begins where the one before it ended, so that parts that cancel
 //! are seen to.
 
-use plotters::coord::Shift;
-use plotters::drawing::DrawingArea;
-use plotters::prelude::DrawingBackend;
 use plotters::style::text_anchor::HPos;
 
-use crate::charts::brush::{Brush, Drawn};
+use crate::charts::brush::Brush;
+use crate::charts::surface::{Area, Drawn};
 use crate::charts::words::text_width;
 use crate::charts::{Look, Scale, Theme, format_duration, format_signed_duration};
 use crate::report::thousands;
@@ -71,11 +69,7 @@ struct Frame {
 ///
 /// # Errors
 /// When the backend fails.
-pub fn draw_waterfall<DB: DrawingBackend>(
-    area: &DrawingArea<DB, Shift>,
-    attribution: &Attribution,
-    look: &Look,
-) -> Drawn<DB> {
+pub fn draw_waterfall(area: &Area, attribution: &Attribution, look: &Look) -> Drawn {
     let (brush, width, height) = Brush::on(area, look)?;
     let bars = waterfall_bars(&attribution.e2e);
     let ends = || bars.iter().flat_map(|bar| [bar.from, bar.to]);
@@ -110,7 +104,7 @@ pub fn draw_waterfall<DB: DrawingBackend>(
     Ok(())
 }
 
-fn draw_bar<DB: DrawingBackend>(brush: &Brush<DB>, bar: &Bar, frame: &Frame, middle: f64, look: &Look) -> Drawn<DB> {
+fn draw_bar(brush: &Brush, bar: &Bar, frame: &Frame, middle: f64, look: &Look) -> Drawn {
     let (theme, pitch) = (&look.theme, frame.pitch);
     let means = format!("{} → {}", format_duration(bar.means.0), format_duration(bar.means.1));
     let (words, row, half) = match frame.is_narrow {
@@ -157,7 +151,7 @@ fn beside(bar: &Bar, (from, to): (f64, f64), width: f64, (first, last): (f64, f6
 }
 
 /// Which colour is which: the longer side's.
-fn legend<DB: DrawingBackend>(brush: &Brush<DB>, width: f64, theme: &Theme) -> Drawn<DB> {
+fn legend(brush: &Brush, width: f64, theme: &Theme) -> Drawn {
     let row = 16.0;
     let mut column = 12.0;
     for (color, words, length) in [(theme.sim, "simulated takes longer", 158.0), (theme.real, "real takes longer", 0.0)]
@@ -234,7 +228,9 @@ mod tests {
         let num_bars = |decode: u64| {
             let attribution = crate::charts::tests::attribution(breakdown(decode));
             let sheet = crate::charts::Sheet::new(Theme::LIGHT, (640, 200));
-            crate::charts::waterfall_svg(&attribution, &sheet).matches("<polygon").count()
+            crate::charts::svg(&sheet, |area, look| draw_waterfall(area, &attribution, look))
+                .matches("<polygon")
+                .count()
         };
         // Two of them are the legend's.
         assert_eq!([num_bars(300), num_bars(301)], [2, 4]);

@@ -53,6 +53,15 @@ const NOTICE_KINDS: [NoticeKind; 9] = [
 
 /// The comparison as the text after `#data=`.
 pub fn encode(comparison: &Comparison) -> String {
+    let mut deflated = Vec::new();
+    let mut deflate = DeflateEncoder::new(&mut deflated, Compression::best());
+    deflate.write_all(&packed(comparison)).and_then(|()| deflate.finish().map(drop)).expect("memory takes it");
+    in_text(&deflated)
+}
+
+/// What of a comparison goes into a link. Raw deflate and then [`in_text`] make the link of it: a browser has a deflate
+/// of its own, so that the site need not bring one.
+pub fn packed(comparison: &Comparison) -> Vec<u8> {
     let mut pack = Pack::default();
     put_words(&mut pack, comparison);
     put_options(&mut pack, &comparison.options);
@@ -60,10 +69,12 @@ pub fn encode(comparison: &Comparison) -> String {
     let metrics: Vec<_> = comparison.metrics.iter().take(Metric::ALL.len()).collect();
     pack.count(metrics.len());
     metrics.into_iter().for_each(|metric| put_metric(&mut pack, metric));
-    let mut bytes = vec![VERSION];
-    let mut deflate = DeflateEncoder::new(&mut bytes, Compression::best());
-    deflate.write_all(&pack.0).and_then(|()| deflate.finish().map(drop)).expect("memory takes it");
-    to_base64(&bytes)
+    pack.0
+}
+
+/// The text after `#data=` of what was [`packed`] and deflated.
+pub fn in_text(deflated: &[u8]) -> String {
+    to_base64(&[&[VERSION], deflated].concat())
 }
 
 /// The comparison in the text after `#data=`, with a notice that it is a summary.

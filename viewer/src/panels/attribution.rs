@@ -1,10 +1,9 @@
 //! Where the difference comes from, part by part: of the whole run, or of the brushed requests beside it.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use fidelio_shared::charts::{
-    draw_waterfall, format_duration, format_signed_duration, waterfall_height, waterfall_summary, waterfall_svg,
+    draw_waterfall, format_duration, format_signed_duration, waterfall_height, waterfall_summary,
 };
 use fidelio_shared::explore::questions::Selection;
 use fidelio_shared::report::thousands;
@@ -12,7 +11,7 @@ use fidelio_shared::schema::attribution::{Attribution, Bin, Breakdown, Part, Par
 use leptos::prelude::*;
 
 use crate::app::View;
-use crate::panels::figure::{Figure, Paper, Sheet};
+use crate::panels::figure::{Figure, Sheet};
 use crate::panels::fold::Fold;
 use crate::panels::waiting::OverRows;
 use crate::session::{self, Session};
@@ -110,11 +109,9 @@ fn Waterfall(shown: Arc<Attribution>) -> impl IntoView {
         let (width, _) = size.get();
         format!("{}px", waterfall_height(&measured, if width < 1.0 { 640.0 } else { width }))
     };
-    let document = Arc::clone(&shown);
-    let svg = Rc::new(move |paper: &Paper| Some(waterfall_svg(&document, paper)));
     let paint = move |sheet: &Sheet| draw_waterfall(&sheet.area, &shown, &sheet.plain());
     view! {
-        <div class="sized" style:height=height><Figure name="waterfall" label size paint svg/></div>
+        <div class="sized" style:height=height><Figure name="waterfall" label size paint/></div>
     }
 }
 

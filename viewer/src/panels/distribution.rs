@@ -1,12 +1,10 @@
 //! The distribution of a metric: CDF, shift curve beneath, and one cursor through both.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use fidelio_shared::bundle::{FIGURE_SIZE, SHIFT_FIGURE_SIZE};
 use fidelio_shared::charts::{
-    Axis, CdfLayout, Fractions, ShiftLayout, cdf_figure_summary, cdf_figure_svg, draw_cdf_of, draw_shift_of,
-    shift_figure_summary, shift_figure_svg,
+    Axis, CdfLayout, Fractions, ShiftLayout, cdf_figure_summary, draw_cdf_of, draw_shift_of, shift_figure_summary,
 };
 use leptos::prelude::*;
 use web_sys::{KeyboardEvent, PointerEvent};
@@ -14,7 +12,7 @@ use web_sys::{KeyboardEvent, PointerEvent};
 use crate::app::{View, mark};
 use crate::panels::bar::letter;
 use crate::panels::cursor::{Stop, Stops};
-use crate::panels::figure::{Figure, Paper, Sheet, place};
+use crate::panels::figure::{Figure, Sheet, place};
 use crate::panels::metrics::Shown;
 use crate::panels::plot::Plot;
 use crate::panels::share::ShareRow;
@@ -102,7 +100,6 @@ fn CdfPane(
         mark("fidelio:cdf-drawn");
         drawn
     };
-    let svg = Rc::new(move |sheet: &Paper| plot.get().map(|plot| cdf_figure_svg(&plot.cdf(), sheet)));
     let on_move = move |event: PointerEvent| {
         if let (Some(layout), Some(row)) = (layout.get_untracked(), place(&event).map(|(_, row)| row)) {
             hover.set(Some(layout.fraction(row)));
@@ -132,7 +129,7 @@ fn CdfPane(
         })
     };
     view! {
-        <Figure name="cdf" label size paint svg paper=FIGURE_SIZE.1>
+        <Figure name="cdf" label size paint paper=FIGURE_SIZE.1>
             <div
                 class="cursor-ground"
                 data-testid="cdf-cursor"
@@ -174,7 +171,6 @@ fn ShiftPane(
         let Some(plot) = plot.get() else { return Ok(()) };
         plot.shift().map_or(Ok(()), |figure| draw_shift_of(&sheet.area, &figure, &look))
     };
-    let svg = Rc::new(move |sheet: &Paper| plot.get()?.shift().map(|figure| shift_figure_svg(&figure, sheet)));
     let on_move = move |event: PointerEvent| {
         if let (Some(layout), Some((column, _))) = (layout.get_untracked(), place(&event)) {
             hover.set(Some(layout.fraction(column)));
@@ -190,7 +186,7 @@ fn ShiftPane(
         })
     };
     view! {
-        <Figure name="shift" label size paint svg paper=SHIFT_FIGURE_SIZE.1>
+        <Figure name="shift" label size paint paper=SHIFT_FIGURE_SIZE.1>
             // The keyboard's way to the cursor is in the figure above: one cursor, one control.
             <div
                 class="cursor-ground"

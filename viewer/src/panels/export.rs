@@ -3,11 +3,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use fidelio_shared::charts::{self, Axis, Fractions, PROVENANCE_HEIGHT, Theme, draw_with_provenance};
-use js_sys::Array;
+use fidelio_shared::charts::{
+    self, Axis, Drawn, Fractions, PROVENANCE_HEIGHT, Theme, draw_with_provenance, svg_without_font, with_font,
+};
+use js_sys::{Array, Function, Promise, Reflect};
 use leptos::prelude::*;
-use plotters::prelude::IntoDrawingArea;
-use plotters_canvas::CanvasBackend;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -32,16 +32,12 @@ pub struct Export {
     pub label: Signal<String>,
     /// Width and height on paper, logical pixels.
     pub paper: Signal<(u32, u32)>,
-    /// As an SVG document; `None` for a figure that has none, or while there is nothing to show.
-    pub svg: Option<Rc<MakeSvg>>,
     /// Draws it.
     pub paint: Rc<Paint>,
 }
 
-/// Makes a document of a sheet.
-pub type MakeSvg = dyn Fn(&charts::Sheet) -> Option<String>;
 /// Draws on a sheet; the error is for the console.
-pub type Paint = dyn Fn(&Sheet) -> Result<(), String>;
+pub type Paint = dyn Fn(&Sheet) -> Drawn;
 
 /// What can be shared now, and what was just done about it.
 #[derive(Clone, Copy)]
@@ -128,16 +124,29 @@ fn save(view: View, name: &str, blob: &Blob) {
     tell(view, format!("{name} saved"));
 }
 
-/// Hands a figure out as SVG, on white.
-pub fn save_svg(view: View, figure: &Export, name: &str, origin: &Origin) {
+/// Hands a figure out as SVG, on white, with the page's font inside.
+pub fn save_svg(view: View, figure: &Export, name: String, origin: &Origin) {
     let short = origin.short_line();
-    let (axis, fractions) = view.state.with_untracked(|state| (state.axis, state.fractions));
-    let size = figure.paper.get_untracked();
-    let sheet = charts::Sheet { theme: Theme::LIGHT, axis, fractions, size, provenance: Some(&short) };
-    if let Some(svg) = figure.svg.as_ref().and_then(|svg| untrack(|| svg(&sheet))) {
-        let svg = with_words(&svg, &figure.label.get_untracked(), &origin.line());
-        save_text(view, name, "image/svg+xml", &svg);
-    }
+    let sheet =
+        charts::Sheet { provenance: Some(&short), ..charts::Sheet::new(Theme::LIGHT, figure.paper.get_untracked()) };
+    let paint = Rc::clone(&figure.paint);
+    let drawing = svg_without_font(&sheet, |area, look| untrack(|| paint(&Sheet::new(area.clone(), look))));
+    let document = with_words(&drawing, &figure.label.get_untracked(), &origin.line());
+    leptos::task::spawn_local(async move {
+        let document = match font().await {
+            Some(address) => with_font(&document, &address),
+            None => document,
+        };
+        save_text(view, &name, "image/svg+xml", &document);
+    });
+}
+
+/// The page's font as a data address; `None` when it does not come.
+async fn font() -> Option<String> {
+    let page = Reflect::get(&js_sys::global(), &"fidelio".into()).ok()?;
+    let font: Function = Reflect::get(&page, &"font".into()).ok()?.dyn_into().ok()?;
+    let address: Promise = font.call0(&page).ok()?.dyn_into().ok()?;
+    JsFuture::from(address).await.ok()?.as_string()
 }
 
 /// Hands a figure out as PNG, on white, at `scale` pixels to a logical one.
@@ -159,17 +168,12 @@ fn drawn(figure: &Export, provenance: &str, scale: u32) -> Option<HtmlCanvasElem
     let (width, height) = figure.paper.get_untracked();
     canvas.set_width(width * scale);
     canvas.set_height((height + PROVENANCE_HEIGHT) * scale);
-    let area = CanvasBackend::with_canvas_object(canvas.clone())?.into_drawing_area();
-    let scale = f64::from(scale);
-    let look = Sheet::new(area.clone(), Theme::LIGHT, scale).look(Axis::Linear, Fractions::Even);
-    let mut failed = None;
-    let drawn = draw_with_provenance(&area, Some(provenance), &look, |area, _| {
-        failed = untrack(|| (figure.paint)(&Sheet::new(area.clone(), Theme::LIGHT, scale))).err();
-        Ok(())
-    });
-    let failed = failed.or(drawn.err().map(|error| error.to_string()));
-    if let Some(error) = &failed {
+    let sheet = Sheet::of_canvas(canvas.clone(), Theme::LIGHT, f64::from(scale))?;
+    let look = sheet.look(Axis::Linear, Fractions::Even);
+    let paint = |area: &charts::Area, look: &charts::Look| untrack(|| (figure.paint)(&Sheet::new(area.clone(), look)));
+    let drawn = draw_with_provenance(&sheet.area, Some(provenance), &look, paint);
+    if let Err(error) = &drawn {
         leptos::logging::error!("{} could not be drawn: {error}", figure.name);
     }
-    failed.is_none().then_some(canvas)
+    drawn.is_ok().then_some(canvas)
 }

@@ -4,42 +4,45 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use fidelio_shared::charts::{Axis, Fractions, Lettering, Look, Theme};
+use fidelio_shared::charts::{Area, Axis, Drawn, Fractions, Lettering, Look, Theme};
 use leptos::html::Canvas;
 use leptos::prelude::*;
-use plotters::coord::Shift;
-use plotters::prelude::{DrawingArea, IntoDrawingArea};
 use plotters_canvas::CanvasBackend;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::closure::Closure;
 use web_sys::{Element, HtmlCanvasElement, PointerEvent, ResizeObserver};
 
 use crate::app::View;
-use crate::panels::export::{Export, MakeSvg, PAPER_WIDTH};
+use crate::panels::export::{Export, PAPER_WIDTH};
 
-/// What an SVG document is drawn on.
-pub use fidelio_shared::charts::Sheet as Paper;
-
-/// What is drawn on.
-pub type Area = DrawingArea<CanvasBackend, Shift>;
-
-/// A canvas ready to be drawn on.
-pub struct Sheet {
+/// A canvas or a document, ready to be drawn on.
+pub struct Sheet<'a> {
     /// All of it.
-    pub area: Area,
+    pub area: Area<'a>,
     theme: Theme,
     scale: f64,
+    text: Lettering,
 }
 
-impl Sheet {
-    /// All of `area`, in a theme, with `scale` of its pixels to a logical one.
-    pub fn new(area: Area, theme: Theme, scale: f64) -> Self {
-        Sheet { area, theme, scale }
+impl<'a> Sheet<'a> {
+    /// All of `area`, in the theme, at the scale and with the lettering of `look`.
+    pub fn new(area: Area<'a>, look: &Look) -> Self {
+        Sheet { area, theme: look.theme, scale: look.scale, text: look.text }
+    }
+
+    /// All of a canvas, with `scale` of its pixels to a logical one.
+    pub fn of_canvas(canvas: HtmlCanvasElement, theme: Theme, scale: f64) -> Option<Self> {
+        Some(Sheet {
+            area: Area::of(CanvasBackend::with_canvas_object(canvas)?),
+            theme,
+            scale,
+            text: Lettering::CANVAS,
+        })
     }
 
     /// How to draw on it.
     pub fn look(&self, axis: Axis, fractions: Fractions) -> Look {
-        Look { theme: self.theme, axis, fractions, scale: self.scale, text: Lettering::CANVAS }
+        Look { theme: self.theme, axis, fractions, scale: self.scale, text: self.text }
     }
 
     /// How to draw what has no axis to choose.
@@ -51,7 +54,7 @@ impl Sheet {
 /// A figure. `paint` draws it, again whenever a signal that it reads changes; `size` tells its width and height in
 /// the page's pixels, for what lies above it; `label` is its text summary.
 #[component]
-pub fn Figure<E: std::fmt::Display>(
+pub fn Figure(
     /// Test id, and class of its height.
     name: &'static str,
     /// What it shows, in words.
@@ -60,10 +63,7 @@ pub fn Figure<E: std::fmt::Display>(
     /// Told when the figure's size changes.
     size: RwSignal<(f64, f64)>,
     /// Draws it.
-    paint: impl Fn(&Sheet) -> Result<(), E> + 'static,
-    /// The same as an SVG document, for those who take it away; `None` while there is nothing to show.
-    #[prop(optional)]
-    svg: Option<Rc<MakeSvg>>,
+    paint: impl Fn(&Sheet) -> Drawn + 'static,
     /// Height on paper, logical pixels; else that on the page.
     #[prop(optional)]
     paper: Option<u32>,
@@ -74,9 +74,9 @@ pub fn Figure<E: std::fmt::Display>(
     let view = expect_context::<View>();
     let canvas = NodeRef::<Canvas>::new();
     observe(canvas, size);
-    let paint = Rc::new(move |sheet: &Sheet| paint(sheet).map_err(|error| error.to_string()));
+    let paint = Rc::new(paint);
     let paper = Signal::derive(move || (PAPER_WIDTH, paper.unwrap_or_else(|| (size.get().1.round() as u32).max(80))));
-    view.sharing.offer(Export { name, label, paper, svg, paint: paint.clone() });
+    view.sharing.offer(Export { name, label, paper, paint: paint.clone() });
     Effect::new(move |_| {
         // A canvas does not draw itself again when its font comes.
         view.has_fonts.track();
@@ -101,7 +101,7 @@ pub fn place(event: &PointerEvent) -> Option<(f64, f64)> {
     Some((f64::from(event.client_x()) - ground.left(), f64::from(event.client_y()) - ground.top()))
 }
 
-fn sheet(canvas: &HtmlCanvasElement, (width, height): (f64, f64), theme: Theme) -> Option<Sheet> {
+fn sheet(canvas: &HtmlCanvasElement, (width, height): (f64, f64), theme: Theme) -> Option<Sheet<'static>> {
     if width < 1.0 || height < 1.0 {
         return None;
     }
@@ -109,8 +109,7 @@ fn sheet(canvas: &HtmlCanvasElement, (width, height): (f64, f64), theme: Theme) 
     let scale = window().device_pixel_ratio().max(2.0);
     canvas.set_width((width * scale).round() as u32);
     canvas.set_height((height * scale).round() as u32);
-    let backend = CanvasBackend::with_canvas_object(canvas.clone())?;
-    Some(Sheet::new(backend.into_drawing_area(), theme, scale))
+    Sheet::of_canvas(canvas.clone(), theme, scale)
 }
 
 /// Keeps `size` at the canvas's size. The browser tells of it when it has laid the page out, and each figure is then drawn

@@ -68,7 +68,7 @@ pub fn Metrics(session: Session, opened: Arc<Opened>, metric: Memo<Option<Metric
                     <Distribution session shown/>
                     <PercentileTable shown/>
                 </div>
-                <Repeats session metric/>
+                <Repeats session opened=Arc::clone(&opened) metric/>
                 <Strips session opened/>
             </div>
         </section>

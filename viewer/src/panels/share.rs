@@ -1,9 +1,10 @@
 //! Handing on what is seen: links, Markdown, CSV, figures; a dialog for all of it, and a row under the figure for the
 //! usual ones.
 
+mod links;
+
 use std::rc::Rc;
 
-use fidelio_shared::explore::data_link;
 use fidelio_shared::metrics::Metric;
 use leptos::html::Textarea;
 use leptos::prelude::*;
@@ -17,7 +18,8 @@ use crate::session::Session;
 use crate::share::figure::file_name;
 use crate::share::markdown::Told;
 use crate::share::provenance::{Hash, Mark, Origin};
-use crate::share::{csv, link, markdown, provenance};
+use crate::share::{csv, markdown, provenance};
+use links::Links;
 
 /// Opens the dialog.
 #[component]
@@ -103,66 +105,6 @@ fn Manual() -> impl IntoView {
 }
 
 #[component]
-fn Links() -> impl IntoView {
-    let view = expect_context::<View>();
-    let page = window().location().href().unwrap_or_default();
-    let reach = link::reach(&page);
-    let state = move || view.state.get();
-    let by_address = {
-        let page = page.clone();
-        move || link::by_address(&bundles(view), &state()).map(|link| link::address(&page, &link))
-    };
-    let with_data = Memo::new(move |_| {
-        let sessions = view.sessions.get();
-        let data = sessions.iter().map(|session| session.opened().map(|opened| data_link::encode(&opened.comparison)));
-        link::address(&page, &link::with_data(data.collect(), &state()))
-    });
-    view! {
-        <section class="share-part" aria-label="Link">
-            {move || match by_address() {
-                Ok(address) => {
-                    let words = format!("{}. Leads to the bundles where they lie.", link::length(&address));
-                    view! {
-                        <CopyLink name="copy-link" label="Copy link" words warning=link::warning(&address) address/>
-                    }.into_any()
-                }
-                Err(local) => view! {
-                    <p class="small" data-testid="no-link">
-                        {format!("{} came from this machine, so no link leads there. A link with the data inside does, or send the file.", local.join(", "))}
-                    </p>
-                }.into_any(),
-            }}
-            {move || {
-                let address = with_data.get();
-                let words = format!("{}. Percentiles and curves inside, no rows; nothing is uploaded.", link::length(&address));
-                view! { <CopyLink name="copy-data-link" label="Copy link with data" words warning=link::warning(&address) address/> }
-            }}
-            {reach.map(|reach| view! { <p class="small" data-testid="link-reach">{crate::words::with_code(reach)}</p> })}
-        </section>
-    }
-}
-
-#[component]
-fn CopyLink(
-    name: &'static str,
-    label: &'static str,
-    words: String,
-    warning: Option<&'static str>,
-    address: String,
-) -> impl IntoView {
-    let view = expect_context::<View>();
-    let count = address.chars().count();
-    view! {
-        <div class="share-line">
-            <button class="button quiet" type="button" data-testid=name on:click=move |_| copy(view, address.clone(), "Link")>{label}</button>
-            <p class="small" data-testid=format!("{name}-length") data-characters=count>
-                {words}{warning.map(|warning| view! { " "<strong class="warning">{warning}</strong> })}
-            </p>
-        </div>
-    }
-}
-
-#[component]
 fn Texts() -> impl IntoView {
     let view = expect_context::<View>();
     let name = move || chosen(view).map_or("this metric", Metric::label);
@@ -204,11 +146,10 @@ fn Figures() -> impl IntoView {
                 >{label}</button>
             }
         };
-        let svg_button = figure.svg.is_some().then(|| button("SVG", svg));
         view! {
             <div class="share-line">
                 <span>{title.clone()}</span>
-                {svg_button}
+                {button("SVG", svg)}
                 {button("PNG", |view, figure| png(view, figure, 2))}
                 {button("PNG 3×", |view, figure| png(view, figure, 3))}
             </div>
@@ -243,7 +184,7 @@ fn figure_title(name: &str) -> String {
 }
 
 fn svg(view: View, figure: &Export) {
-    save_svg(view, figure, &name_of_file(view, figure.name, "svg"), &origin(view, Whose::All, chosen(view)));
+    save_svg(view, figure, name_of_file(view, figure.name, "svg"), &origin(view, Whose::All, chosen(view)));
 }
 
 fn png(view: View, figure: &Export, scale: u32) {

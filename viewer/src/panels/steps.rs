@@ -3,19 +3,16 @@
 
 mod readout;
 
-use std::rc::Rc;
 use std::sync::Arc;
 
-use fidelio_shared::charts::{
-    StepsLayout, draw_steps, format_count, format_duration, steps_height, steps_summary, steps_svg,
-};
+use fidelio_shared::charts::{StepsLayout, draw_steps, format_count, format_duration, steps_height, steps_summary};
 use fidelio_shared::explore::StepTotals;
 use fidelio_shared::explore::answers::{Overview, StepView};
 use fidelio_shared::report::thousands;
 use leptos::prelude::*;
 
 use crate::app::View;
-use crate::panels::figure::{Figure, Paper, Sheet};
+use crate::panels::figure::{Figure, Sheet};
 use crate::panels::fold::Fold;
 use crate::panels::waiting::OverRows;
 use crate::panels::window::{Extent, Ground, Moves, Shown};
@@ -89,7 +86,6 @@ fn Lanes(session: Session, overview: Arc<Overview>) -> impl IntoView {
     let label = Signal::derive(move || answer.get().map_or(String::new(), |steps| steps_summary(&steps)));
     let paint =
         move |sheet: &Sheet| answer.get().map_or(Ok(()), |steps| draw_steps(&sheet.area, &steps, &sheet.plain()));
-    let svg = Rc::new(move |paper: &Paper| answer.get().map(|steps| steps_svg(&steps, paper)));
     let moves = Moves {
         instant: Callback::new(move |column| {
             layout.with_untracked(|layout| Some(layout.as_ref()?.times.nanos(column) as u64))
@@ -124,7 +120,7 @@ fn Lanes(session: Session, overview: Arc<Overview>) -> impl IntoView {
     let height = move || format!("{}px", answer.get().map_or(474, |steps| steps_height(&steps)));
     view! {
         <div class="sized" style:height=height>
-            <Figure name="steps" label size paint svg>
+            <Figure name="steps" label size paint>
                 <Ground name="steps-cursor" label="Instant: arrows move, plus and minus zoom, Shift and arrows pan, 0 shows all" extent words=said moves>
                     <svg class="cursor" aria-hidden="true">{marks}</svg>
                 </Ground>

@@ -1,12 +1,10 @@
 //! The strips under the table: load over time and prompt lengths, each to be brushed. Everything above is then of the
 //! brushed requests.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use fidelio_shared::charts::{
-    Counted, StripLayout, draw_histogram, draw_load_strip, format_duration, histogram_summary, histogram_svg,
-    load_summary, load_svg,
+    Counted, StripLayout, draw_histogram, draw_load_strip, format_duration, histogram_summary, load_summary,
 };
 use fidelio_shared::explore::answers::{Histogram, Overview};
 use fidelio_shared::explore::questions::Selection;
@@ -16,26 +14,33 @@ use leptos::prelude::*;
 
 use crate::app::{View, mark};
 use crate::panels::brush::{Brush, Track};
-use crate::panels::figure::{Figure, Paper, Sheet};
+use crate::panels::figure::{Figure, Sheet};
 use crate::session::{Rows, Session};
 use crate::worker::protocol::Opened;
 
 /// Both strips, and what is selected by them in words.
 #[component]
 pub fn Strips(session: Session, opened: Arc<Opened>) -> impl IntoView {
-    let curves = StoredValue::new(opened.comparison.curves.clone());
     let overview = Memo::new(move |_| session.overview());
+    let is_missing = Memo::new(move |_| matches!(session.rows.get(), Rows::Missing(_)));
+    let arrivals = move || overview.get().map(|overview| view! { <ArrivalStrip overview/> });
+    let prompts = move || overview.get().map(|overview| view! { <PromptStrip overview/> });
     view! {
         <SelectionLine session/>
         <div class="strips">
-            {move || match (curves.get_value(), overview.get()) {
-                (Some(curves), overview) => view! { <LoadStrip curves overview/> }.into_any(),
-                (None, Some(overview)) => view! { <ArrivalStrip overview/> }.into_any(),
-                (None, None) => ().into_any(),
+            {match opened.comparison.curves.clone() {
+                Some(curves) => view! { <LoadStrip curves overview/> }.into_any(),
+                None => view! { <Kept name="load-strip" is_missing>{arrivals}</Kept> }.into_any(),
             }}
-            {move || overview.get().map(|overview| view! { <PromptStrip overview/> })}
+            <Kept name="prompt-strip" is_missing>{prompts}</Kept>
         </div>
     }
+}
+
+/// The place of a figure that comes with the rows: nothing jumps when they do.
+#[component]
+fn Kept(name: &'static str, is_missing: Memo<bool>, children: Children) -> impl IntoView {
+    view! { <div class=format!("figure {name}") class:hidden=move || is_missing.get()>{children()}</div> }
 }
 
 /// What is selected, and the way back; while rows are on their way, how far they are.
@@ -79,19 +84,17 @@ pub fn selection_words(selection: &Selection) -> String {
 }
 
 #[component]
-fn LoadStrip(curves: Curves, overview: Option<Arc<Overview>>) -> impl IntoView {
+fn LoadStrip(curves: Curves, overview: Memo<Option<Arc<Overview>>>) -> impl IntoView {
     let size = RwSignal::new((0.0, 0.0));
     let curves = StoredValue::new(curves);
-    let arrivals = overview.map(|overview| overview.arrivals.clone());
     let track = move || {
         let (width, height) = size.get();
         let layout = curves.with_value(|curves| StripLayout::of_load(curves, width, height));
-        arrivals.as_ref().and_then(|arrivals| track(arrivals, layout))
+        overview.with(|overview| track(&overview.as_ref()?.arrivals, layout))
     };
     let paint = move |sheet: &Sheet| curves.with_value(|curves| draw_load_strip(&sheet.area, curves, &sheet.plain()));
-    let svg = Rc::new(move |paper: &Paper| Some(curves.with_value(|curves| load_svg(curves, paper))));
     view! {
-        <Figure name="load-strip" label=curves.with_value(load_summary) size paint svg>
+        <Figure name="load-strip" label=curves.with_value(load_summary) size paint>
             <ArrivalBrush track=Signal::derive(track)/>
         </Figure>
     }
@@ -112,11 +115,8 @@ fn ArrivalStrip(overview: Arc<Overview>) -> impl IntoView {
         arrivals.with_value(|arrivals| draw_histogram(&sheet.area, arrivals, Counted::Arrivals, &sheet.plain()))
     };
     let label = arrivals.with_value(|arrivals| histogram_summary(arrivals, Counted::Arrivals));
-    let document =
-        move |paper: &Paper| arrivals.with_value(|arrivals| histogram_svg(arrivals, Counted::Arrivals, paper));
-    let svg = Rc::new(move |paper: &Paper| Some(document(paper)));
     view! {
-        <Figure name="load-strip" label size paint svg><ArrivalBrush track=Signal::derive(track)/></Figure>
+        <Figure name="load-strip" label size paint><ArrivalBrush track=Signal::derive(track)/></Figure>
     }
 }
 
@@ -153,11 +153,8 @@ fn PromptStrip(overview: Arc<Overview>) -> impl IntoView {
         prompts.with_value(|prompts| draw_histogram(&sheet.area, prompts, Counted::PromptTokens, &sheet.plain()))
     };
     let label = prompts.with_value(|prompts| histogram_summary(prompts, Counted::PromptTokens));
-    let document =
-        move |paper: &Paper| prompts.with_value(|prompts| histogram_svg(prompts, Counted::PromptTokens, paper));
-    let svg = Rc::new(move |paper: &Paper| Some(document(paper)));
     view! {
-        <Figure name="prompt-strip" label size paint svg>
+        <Figure name="prompt-strip" label size paint>
             <Brush
                 name="prompt-brush"
                 label="Prompt tokens"

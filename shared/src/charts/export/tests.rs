@@ -1,7 +1,7 @@
 //! The figures show what the data says: curves pass through the right pixels, and the bytes repeat.
 
 use super::*;
-use crate::charts::{CdfLayout, cdf_summary};
+use crate::charts::{CdfFigure, CdfLayout, cdf_summary};
 use crate::metrics::Metric;
 use crate::schema::comparison::{Curve, PercentileRow, Summary};
 use crate::stats::{CentiNanos, Percentile, Sorted, Verdict};

@@ -63,7 +63,9 @@ fn several_bundles_share_axes_and_are_told_apart_by_letters() {
         for width in WIDTHS {
             let layout = CdfLayout::new(&figure, (axis, fractions), f64::from(width), 320.0);
             assert!(layout.times.pixel(largest) < layout.right, "the widest series is inside");
-            let svg = cdf_figure_svg(&figure, &sheet(Theme::LIGHT, (axis, fractions), (width, 320)));
+            let svg = svg(&sheet(Theme::LIGHT, (axis, fractions), (width, 320)), |area, look| {
+                draw_cdf_of(area, &figure, look)
+            });
             assert_calm(&svg, (width, 320), "several");
             let said: Vec<String> = labels(&svg).into_iter().map(|label| label.text).collect();
             for letter in ["A", "B", "C", "D", "whole run", "what if"] {
@@ -85,7 +87,9 @@ fn a_low_shift_curve_stands_under_the_cdf() {
     figure.series.push(ShiftSeries::of_what_if("what if", &metric.curve, 2000, &what_if(&metric, 1.2)));
     for fractions in [Fractions::Even, Fractions::Tail] {
         for (width, height) in WIDTHS.into_iter().flat_map(|width| [(width, 170), (width, 300)]) {
-            let svg = shift_figure_svg(&figure, &sheet(Theme::DARK, (Axis::Linear, fractions), (width, height)));
+            let svg = svg(&sheet(Theme::DARK, (Axis::Linear, fractions), (width, height)), |area, look| {
+                draw_shift_of(area, &figure, look)
+            });
             assert_calm(&svg, (width, height), "shift");
         }
     }
@@ -105,7 +109,7 @@ fn a_provenance_makes_a_figure_higher_and_is_cut_to_fit() {
         "fidelio 0.1.0 · real_run: Qwen3-0.6B on an H200 · workload 0123456789 · a very long line indeed, and on";
     for width in WIDTHS {
         let sheet = Sheet { provenance: Some(words), ..Sheet::new(Theme::LIGHT, (width, 300)) };
-        let svg = cdf_figure_svg(&CdfFigure::of(&metric), &sheet);
+        let svg = svg(&sheet, |area, look| draw_cdf_of(area, &CdfFigure::of(&metric), look));
         let height = 300 + PROVENANCE_HEIGHT;
         assert!(svg.contains(&format!("height=\"{height}\"")));
         assert_calm(&svg, (width, height), "provenance");
@@ -126,16 +130,24 @@ fn no_values_make_a_distribution_panic() {
         let metric = metric(Metric::Itl, values(0), values(1));
         for axes in AXES {
             let sheet = sheet(Theme::HIGH_CONTRAST_DARK, axes, (340, 260));
-            assert_calm(&cdf_figure_svg(&CdfFigure::of(&metric), &sheet), (340, 260), "hostile CDF");
+            assert_calm(
+                &svg(&sheet, |area, look| draw_cdf_of(area, &CdfFigure::of(&metric), look)),
+                (340, 260),
+                "hostile CDF",
+            );
             let shift = ShiftFigure::of(&metric).expect("it has one");
-            assert_calm(&shift_figure_svg(&shift, &sheet), (340, 260), "hostile shift");
+            assert_calm(&svg(&sheet, |area, look| draw_shift_of(area, &shift, look)), (340, 260), "hostile shift");
         }
         assert!(cdf_summary(&metric).contains("P50"));
     }
     let nothing = CdfFigure { metric: Metric::E2e, series: Vec::new() };
     let size = (340, 260);
-    assert_calm(&cdf_figure_svg(&nothing, &Sheet::new(Theme::LIGHT, size)), size, "nothing");
+    assert_calm(&svg(&Sheet::new(Theme::LIGHT, size), |area, look| draw_cdf_of(area, &nothing, look)), size, "nothing");
     let nothing = ShiftFigure { metric: Metric::E2e, confidence: None, series: Vec::new() };
-    assert_calm(&shift_figure_svg(&nothing, &Sheet::new(Theme::LIGHT, size)), size, "nothing");
+    assert_calm(
+        &svg(&Sheet::new(Theme::LIGHT, size), |area, look| draw_shift_of(area, &nothing, look)),
+        size,
+        "nothing",
+    );
     assert!(tailed(1, 3, 1.0).len() == 3);
 }

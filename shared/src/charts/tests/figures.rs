@@ -49,22 +49,34 @@ impl All {
         let look = |what: &str, height: u32, svg: String| assert_calm(&svg, (width, height), what);
         let metric = Metric::Ttft;
         let figure = ScatterFigure { metric, scatter: &self.scatter, tolerance: 0.1, highlighted: Some(7) };
-        look("scatter", 320, scatter_svg(&figure, &sheet(320)));
+        look("scatter", 320, svg(&sheet(320), |area, look| draw_scatter(area, &figure, look)));
         let figure = PairFigure { metric, pairs: &self.pairs, tolerance: 0.1 };
-        look("pairs", 240, pairs_svg(&figure, &sheet(240)));
-        look("timeline", TIMELINE_HEIGHT, timeline_svg(&self.request, self.window, &sheet(TIMELINE_HEIGHT)));
+        look("pairs", 240, svg(&sheet(240), |area, look| draw_pairs(area, &figure, look)));
+        look(
+            "timeline",
+            TIMELINE_HEIGHT,
+            svg(&sheet(TIMELINE_HEIGHT), |area, look| draw_timeline(area, &self.request, self.window, look)),
+        );
         let height = steps_height(&self.steps);
-        look("steps", height, steps_svg(&self.steps, &sheet(height)));
+        look("steps", height, svg(&sheet(height), |area, look| draw_steps(area, &self.steps, look)));
         let height = curves_height(&self.curves);
-        look("curves", height, curves_figure_svg(&self.curves, &sheet(height)));
-        look("load", STRIP_HEIGHT, load_svg(&self.curves, &sheet(STRIP_HEIGHT)));
-        look("arrivals", STRIP_HEIGHT, histogram_svg(&self.arrivals, Counted::Arrivals, &sheet(STRIP_HEIGHT)));
-        look("prompts", STRIP_HEIGHT, histogram_svg(&self.prompts, Counted::PromptTokens, &sheet(STRIP_HEIGHT)));
-        let height = runs_height(&self.runs);
-        look("runs", height, runs_svg(&self.runs, &sheet(height)));
+        look("curves", height, svg(&sheet(height), |area, look| draw_curves(area, &self.curves, look)));
+        look("load", STRIP_HEIGHT, svg(&sheet(STRIP_HEIGHT), |area, look| draw_load_strip(area, &self.curves, look)));
+        look(
+            "arrivals",
+            STRIP_HEIGHT,
+            svg(&sheet(STRIP_HEIGHT), |area, look| draw_histogram(area, &self.arrivals, Counted::Arrivals, look)),
+        );
+        look(
+            "prompts",
+            STRIP_HEIGHT,
+            svg(&sheet(STRIP_HEIGHT), |area, look| draw_histogram(area, &self.prompts, Counted::PromptTokens, look)),
+        );
+        let height = runs_height(self.runs.labels.len());
+        look("runs", height, svg(&sheet(height), |area, look| draw_runs(area, &self.runs, look)));
         let attribution = attribution(breakdown(&self.parts));
         let height = waterfall_height(&attribution, f64::from(width));
-        look("waterfall", height, waterfall_svg(&attribution, &sheet(height)));
+        look("waterfall", height, svg(&sheet(height), |area, look| draw_waterfall(area, &attribution, look)));
     }
 }
 
@@ -210,7 +222,8 @@ fn gaps_between_tokens_are_seen_at_any_density() {
     let completion_ns = 5_500_000;
     let side = TimelineSide { tokens_ns, has_tokens: true, completion_ns, ..TimelineSide::default() };
     let request = RequestTimeline { real: Some(side), ..RequestTimeline::default() };
-    let svg = timeline_svg(&request, None, &Sheet::new(Theme::LIGHT, (340, TIMELINE_HEIGHT)));
+    let svg =
+        svg(&Sheet::new(Theme::LIGHT, (340, TIMELINE_HEIGHT)), |area, look| draw_timeline(area, &request, None, look));
     assert!(svg.len() < 300_000, "thinned to the screen: {} bytes", svg.len());
     assert!(labels(&svg).iter().any(|label| label.text == "501.0 µs"), "the gap is told");
 }

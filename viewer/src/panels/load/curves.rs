@@ -1,17 +1,14 @@
 //! How full both systems were over time: the figure, and its bins as a table.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
-use fidelio_shared::charts::{
-    curves_figure_svg, curves_height, curves_summary, draw_curves, format_count, format_duration,
-};
+use fidelio_shared::charts::{curves_height, curves_summary, draw_curves, format_count, format_duration};
 use fidelio_shared::schema::curves::{Curves, SideCurves};
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::HtmlDetailsElement;
 
-use crate::panels::figure::{Figure, Paper, Sheet};
+use crate::panels::figure::{Figure, Sheet};
 
 type Values = fn(&SideCurves) -> &Vec<f64>;
 const QUANTITIES: [(&str, Values); 5] = [
@@ -30,8 +27,6 @@ pub(super) fn CurvesPart(curves: Curves) -> impl IntoView {
     let summary = curves_summary(&curves);
     let label = Signal::derive(move || summary.clone());
     let drawn = Arc::clone(&curves);
-    let document = Arc::clone(&curves);
-    let svg = Rc::new(move |paper: &Paper| Some(curves_figure_svg(&document, paper)));
     let paint = move |sheet: &Sheet| draw_curves(&sheet.area, &drawn, &sheet.plain());
     let (is_open, set_open) = signal(false);
     let on_toggle = move |event: web_sys::Event| {
@@ -41,7 +36,7 @@ pub(super) fn CurvesPart(curves: Curves) -> impl IntoView {
     };
     view! {
         <section aria-label="Over time">
-            <div class="sized" style:height=height><Figure name="curves" label size paint svg/></div>
+            <div class="sized" style:height=height><Figure name="curves" label size paint/></div>
             <details class="twin" on:toggle=on_toggle>
                 <summary class="small">"The curves as a table"</summary>
                 {move || is_open.get().then(|| view! { <Table curves=Arc::clone(&curves)/> })}

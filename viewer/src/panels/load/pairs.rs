@@ -1,10 +1,9 @@
 //! Requests each against itself: the CDF of their relative errors, and Bland and Altman's numbers of every metric.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use fidelio_shared::charts::{
-    PairFigure, PairLayout, draw_pairs, format_duration, format_signed_duration, pairs_summary, pairs_svg,
+    PairFigure, PairLayout, draw_pairs, format_duration, format_signed_duration, pairs_summary,
 };
 use fidelio_shared::metrics::Metric;
 use fidelio_shared::report::{magnitude, thousands};
@@ -12,7 +11,7 @@ use fidelio_shared::schema::comparison::{MetricComparison, PairErrors};
 use leptos::prelude::*;
 use web_sys::{KeyboardEvent, PointerEvent};
 
-use crate::panels::figure::{Figure, Paper, Sheet, place};
+use crate::panels::figure::{Figure, Sheet, place};
 use crate::words::{percent, typeset};
 
 type Pairs = (Metric, Arc<PairErrors>);
@@ -67,13 +66,6 @@ fn Errors(shown: Memo<Option<Pairs>>, tolerance: f64) -> impl IntoView {
         });
         drawn
     };
-    let svg = Rc::new(move |paper: &Paper| {
-        let mut document = None;
-        shown.with(|shown| {
-            shown.as_ref().map(|pairs| figure(pairs, &mut |figure| document = Some(pairs_svg(figure, paper))))
-        });
-        document
-    });
     let (point, set_point) = signal(None::<usize>);
     Effect::new(move |_| {
         shown.with(|_| ());
@@ -124,7 +116,7 @@ fn Errors(shown: Memo<Option<Pairs>>, tolerance: f64) -> impl IntoView {
         })
     };
     view! {
-        <Figure name="pairs" label size paint svg>
+        <Figure name="pairs" label size paint>
             <div
                 class="cursor-ground"
                 data-testid="pairs-cursor"

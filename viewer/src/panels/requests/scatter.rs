@@ -1,19 +1,16 @@
 //! Real against simulated, a point a request: what the pointer or the arrow keys are at is read off, a click or Enter
 //! chooses it.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
-use fidelio_shared::charts::{
-    Fractions, ScatterFigure, ScatterLayout, draw_scatter, format_duration, scatter_summary, scatter_svg,
-};
+use fidelio_shared::charts::{Fractions, ScatterFigure, ScatterLayout, draw_scatter, format_duration, scatter_summary};
 use fidelio_shared::explore::answers::Scatter;
 use fidelio_shared::metrics::Metric;
 use leptos::prelude::*;
 use web_sys::{KeyboardEvent, PointerEvent};
 
 use crate::app::View;
-use crate::panels::figure::{Figure, Paper, Sheet, place};
+use crate::panels::figure::{Figure, Sheet, place};
 use crate::panels::requests::Requests;
 use crate::session;
 use crate::words::percent;
@@ -100,10 +97,6 @@ fn Plot(
         let chosen = chosen.get();
         cloud.get().map_or(Ok(()), |cloud| draw_scatter(&sheet.area, &cloud.figure(tolerance, chosen), &look))
     };
-    let svg = Rc::new(move |paper: &Paper| {
-        let chosen = chosen.get();
-        cloud.get().map(|cloud| scatter_svg(&cloud.figure(tolerance, chosen), paper))
-    });
     let choose = move |point: usize| {
         if let Some(id) = cloud.with_untracked(|cloud| cloud.as_ref()?.scatter.ids.get(point).copied()) {
             view.state.update(|state| state.request = Some(id));
@@ -147,7 +140,7 @@ fn Plot(
         })
     };
     view! {
-        <Figure name="scatter" label size paint svg>
+        <Figure name="scatter" label size paint>
             <div
                 class="cursor-ground"
                 data-testid="scatter-cursor"

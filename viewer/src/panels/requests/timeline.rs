@@ -1,16 +1,15 @@
 //! The chosen request token by token, real above simulated on one clock, with a window to zoom and each token read off.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
-use fidelio_shared::charts::{TimelineLayout, draw_timeline, format_duration, timeline_summary, timeline_svg};
+use fidelio_shared::charts::{TimelineLayout, draw_timeline, format_duration, timeline_summary};
 use fidelio_shared::explore::answers::{RequestTimeline, TimelineSide};
 use fidelio_shared::report::thousands;
 use fidelio_shared::schema::Origin;
 use leptos::prelude::*;
 
 use crate::app::View;
-use crate::panels::figure::{Figure, Paper, Sheet};
+use crate::panels::figure::{Figure, Sheet};
 use crate::panels::requests::Requests;
 use crate::panels::requests::tokens::TokenTable;
 use crate::panels::window::{Extent, Ground, Moves, Shown};
@@ -122,10 +121,6 @@ fn Tokens(timeline: Memo<Option<Arc<RequestTimeline>>>) -> impl IntoView {
         let shown = extent.get().map(Extent::shown);
         timeline.get().map_or(Ok(()), |timeline| draw_timeline(&sheet.area, &timeline, shown, &sheet.plain()))
     };
-    let svg = Rc::new(move |paper: &Paper| {
-        let shown = extent.get().map(Extent::shown);
-        timeline.get().map(|timeline| timeline_svg(&timeline, shown, paper))
-    });
     let at = move || Some((timeline.get()?, token.get()?));
     let instant =
         move || at().and_then(|(timeline, (lane, index))| side(&timeline, lane)?.tokens_ns.get(index).copied());
@@ -170,7 +165,7 @@ fn Tokens(timeline: Memo<Option<Arc<RequestTimeline>>>) -> impl IntoView {
         })
     };
     view! {
-        <Figure name="timeline" label size paint svg>
+        <Figure name="timeline" label size paint>
             <Ground name="timeline-cursor" label="Tokens: arrows walk, plus and minus zoom, 0 shows all" extent words moves>
                 <svg class="cursor" aria-hidden="true">{marks}</svg>
             </Ground>
