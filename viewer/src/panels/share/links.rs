@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use fidelio_shared::explore::data_link;
-use js_sys::{Array, ArrayBuffer, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Function, Reflect, Uint8Array};
 use leptos::prelude::*;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, CompressionFormat, CompressionStream, ReadableWritablePair, Response};
+use web_sys::{Blob, ReadableWritablePair, Response};
 
 use crate::app::View;
 use crate::panels::export::copy;
@@ -106,9 +106,10 @@ fn packed(view: View) -> ReadSignal<Option<Vec<Option<String>>>> {
 /// The text of a link, deflated by the browser.
 async fn deflated(bytes: &[u8]) -> Result<String, JsValue> {
     let blob = Blob::new_with_u8_array_sequence(&Array::of1(&Uint8Array::from(bytes)))?;
-    let deflate = CompressionStream::new(CompressionFormat::DeflateRaw)?;
-    let pair = ReadableWritablePair::new(&deflate.readable(), &deflate.writable());
-    let stream = blob.stream().pipe_through(&pair);
+    // web-sys has it among what may still change.
+    let compressor: Function = Reflect::get(&js_sys::global(), &"CompressionStream".into())?.dyn_into()?;
+    let deflate = Reflect::construct(&compressor, &Array::of1(&"deflate-raw".into()))?;
+    let stream = blob.stream().pipe_through(deflate.unchecked_ref::<ReadableWritablePair>());
     let buffer = JsFuture::from(Response::new_with_opt_readable_stream(Some(&stream))?.array_buffer()?).await?;
     Ok(data_link::in_text(&Uint8Array::new(&buffer.unchecked_into::<ArrayBuffer>()).to_vec()))
 }
