@@ -149,7 +149,7 @@ pub fn case_sentence(case: &Case) -> String {
 }
 
 fn label(percentile: Option<Percentile>) -> String {
-    percentile.map_or("mean".to_owned(), |percentile| percentile.to_string().to_uppercase())
+    percentile.map_or("mean".to_owned(), |percentile| percentile.to_string().to_ascii_uppercase())
 }
 
 /// All cases as Markdown, grouped by data set and run.
@@ -203,7 +203,7 @@ pub fn evidence_csv(cases: &[Case]) -> String {
                 case.num_requests.to_string(),
                 case.definition.key().to_owned(),
                 row.metric.key().to_owned(),
-                label(row.percentile).to_lowercase(),
+                label(row.percentile).to_ascii_lowercase(),
                 row.real_ns.to_string(),
                 row.predicted_ns.to_string(),
                 blank(row.rel_error),

@@ -17,6 +17,7 @@ pub mod calibrate;
 pub mod capacity;
 pub mod charts;
 pub mod compare;
+pub mod decimal;
 pub mod evidence;
 pub mod explore;
 pub mod latency;

@@ -47,7 +47,7 @@ pub fn verdict_words(row: &PercentileRow) -> String {
     match (row.verdict, row.doubt, more) {
         (Verdict::Outside, ..) if row.is_below_floor => "outside (every request is)".to_owned(),
         (Verdict::CannotTell, Some(Doubt::FewRequests), Some(more)) => {
-            let (name, floor) = (row.label.to_uppercase(), thousands(row.sample_floor.into()));
+            let (name, floor) = (row.label.to_ascii_uppercase(), thousands(row.sample_floor.into()));
             format!("cannot tell ({name} needs {floor} requests, {more} more)")
         }
         (Verdict::CannotTell, Some(Doubt::WideInterval), Some(more)) => {

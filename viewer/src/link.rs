@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use fidelio_shared::charts::{Axis, Fractions};
+use fidelio_shared::decimal::decimal;
 use fidelio_shared::explore::questions::{Column, Selection};
 use fidelio_shared::metrics::Metric;
 
@@ -128,7 +129,7 @@ fn millionths(cursor: u32) -> String {
 }
 
 fn fraction(text: &str) -> Option<u32> {
-    let fraction: f64 = text.parse().ok()?;
+    let fraction = decimal(text)?;
     (0.0..=1.0).contains(&fraction).then(|| (fraction * 1e6).round() as u32)
 }
 

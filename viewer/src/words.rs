@@ -9,7 +9,7 @@ use leptos::prelude::*;
 pub fn typeset(text: &str) -> String {
     let mut set = String::with_capacity(text.len());
     for (place, letter) in text.char_indices() {
-        let is_after_word = text[..place].ends_with(|before: char| before.is_alphanumeric());
+        let is_after_word = text[..place].ends_with(|before: char| before.is_ascii_alphanumeric());
         let is_before_digit = text[place + letter.len_utf8()..].starts_with(|after: char| after.is_ascii_digit());
         set.push(if letter == '-' && is_before_digit && !is_after_word { '−' } else { letter });
     }
@@ -78,7 +78,7 @@ pub fn megabytes(bytes: u64) -> String {
 /// What `shared` says in passing, as a sentence of its own.
 pub fn sentence(text: &str) -> String {
     let mut letters = text.chars();
-    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    let first: String = letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter().collect();
     let stop = if text.ends_with('.') { "" } else { "." };
     format!("{first}{}{stop}", letters.as_str())
 }

@@ -140,7 +140,7 @@ pub fn draw_runs(area: &Area, strip: &RunStrip, look: &Look) -> Drawn {
 
 fn draw_row(brush: &Brush, layout: &RunsLayout, strip: &RunStrip, (row, label): (usize, &str), look: &Look) -> Drawn {
     let (theme, at) = (&look.theme, row_of(row));
-    let label = cut_to_width(&label.to_uppercase(), SMALL, MARGIN_LEFT - 20.0);
+    let label = cut_to_width(&label.to_ascii_uppercase(), SMALL, MARGIN_LEFT - 20.0);
     brush.word(&label, (MARGIN_LEFT - 10.0, at), SMALL, theme.ink, HPos::Right)?;
     let real = || layout.columns(row).filter(|(mark, _)| *mark != RunMark::Simulated).map(|(_, column)| column);
     let (low, high) = (real().fold(f64::INFINITY, f64::min), real().fold(f64::NEG_INFINITY, f64::max));
@@ -198,7 +198,7 @@ pub fn runs_summary(strip: &RunStrip) -> String {
         let sim = strip.sim.get(row)?.as_f64();
         Some(format!(
             " {}: real {} to {}, simulated {} ({} from their mean).",
-            label.to_uppercase(),
+            label.to_ascii_uppercase(),
             format_duration(low),
             format_duration(high),
             format_duration(sim),

@@ -60,7 +60,7 @@ fn worst(rows: &[Named<'_>], verdict: Verdict) -> Option<String> {
         words if words.is_empty() => words,
         words => format!(" ({words})"),
     };
-    Some(format!("{} {} at {error}{interval}", row.label.to_uppercase(), metric.metric.label()))
+    Some(format!("{} {} at {error}{interval}", row.label.to_ascii_uppercase(), metric.metric.label()))
 }
 
 /// Why rows without a verdict have none, each reason once with its number of rows.

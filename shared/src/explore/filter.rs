@@ -1,5 +1,6 @@
 //! The words of the request table's filter: `prompt>512 error>20% status=error 17`.
 
+use crate::decimal::decimal;
 use crate::explore::sides::Sides;
 use crate::metrics::{Definition, Metric};
 use crate::schema::RequestStatus;
@@ -149,7 +150,7 @@ fn whole(text: &str) -> Option<f64> {
 
 /// `20%` is 0.2.
 fn percent(text: &str) -> Option<f64> {
-    decimal(text.strip_suffix('%')?).map(|percent| percent / 100.0)
+    plain(text.strip_suffix('%')?).map(|percent| percent / 100.0)
 }
 
 /// `1.5s` is 1.5e9.
@@ -157,13 +158,13 @@ fn time(text: &str) -> Option<f64> {
     // Longest first: `s` ends all of them.
     let units = [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("μs", 1e3), ("ms", 1e6), ("s", 1e9)];
     let (number, nanos) = units.iter().find_map(|(unit, nanos)| Some((text.strip_suffix(unit)?, nanos)))?;
-    decimal(number).map(|number| number * nanos)
+    plain(number).map(|number| number * nanos)
 }
 
 /// A plain decimal: no sign, no exponent, nothing endless.
-fn decimal(text: &str) -> Option<f64> {
+fn plain(text: &str) -> Option<f64> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    text.parse::<f64>().ok().filter(|number| is_plain && number.is_finite())
+    decimal(text).filter(|number| is_plain && number.is_finite())
 }
 
 #[cfg(test)]

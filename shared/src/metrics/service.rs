@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::decimal::decimal;
 use crate::metrics::{Definition, Metric, Timeline};
 use crate::schema::Run;
 use crate::time::Nanos;
@@ -116,7 +117,7 @@ fn duration(text: &str) -> Result<Nanos, String> {
     let units = [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0)];
     let found = units.into_iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
     let (number, scale) = found.ok_or_else(|| format!("`{text}` has no unit: write `200ms` or `1.5s`"))?;
-    let span = number.trim().parse::<f64>().ok().and_then(|number| Nanos::from_secs_f64(number * scale));
+    let span = decimal(number.trim()).and_then(|number| Nanos::from_secs_f64(number * scale));
     span.filter(|span| span.0 > 0).ok_or_else(|| format!("`{text}` is not a time above zero"))
 }
 

@@ -93,7 +93,7 @@ fn percentile_row(out: &mut String, row: &PercentileRow) -> std::fmt::Result {
     writeln!(
         out,
         "| {} | {} | {} | {} | {} | {noise} | {} |",
-        row.label.to_uppercase(),
+        row.label.to_ascii_uppercase(),
         format_duration(row.real_ns.as_f64()),
         format_duration(row.sim_ns.as_f64()),
         row.rel_error.map_or("–".to_owned(), percent),

@@ -33,7 +33,7 @@ pub(super) fn windows_section(out: &mut String, windows: &Windows, comparison: &
                 let (real, sim) = (format_duration(real.as_f64()), format_duration(sim.as_f64()));
                 format!("{real} | {sim} | {}", error.map_or("–".to_owned(), percent))
             });
-            let label = whole.label.to_uppercase();
+            let label = whole.label.to_ascii_uppercase();
             writeln!(out, "| {} | {label} | {} |", steady.metric.label(), cells.join(" | "))?;
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use crate::decimal::decimal;
 use crate::schema::DataError;
 use crate::time::Nanos;
 
@@ -126,7 +127,7 @@ impl<R: Read> TableReader<R> {
             return Ok(Some(value));
         }
         let shown = String::from_utf8_lossy(&cell[..cell.len().min(40)]);
-        let number = std::str::from_utf8(cell).ok().and_then(|text| text.parse::<f64>().ok()).ok_or(());
+        let number = std::str::from_utf8(cell).ok().and_then(decimal).ok_or(());
         match number {
             Ok(value) if value.is_nan() => Err(self.error(column, "is not a number (NaN)")),
             Ok(value) if value < 0.0 => Err(self.error(column, format!("`{shown}` is negative"))),
@@ -177,8 +178,8 @@ impl<R: Read> TableReader<R> {
     /// When it is blank, NaN, infinite or not a number.
     pub fn number(&self, column: Column) -> Result<f64, DataError> {
         let text = self.text(column)?.ok_or_else(|| self.error(column, "is blank"))?;
-        match text.parse::<f64>() {
-            Ok(value) if value.is_finite() => Ok(value),
+        match decimal(text) {
+            Some(value) if value.is_finite() => Ok(value),
             _ => Err(self.error(column, format!("`{text}` is not a finite number"))),
         }
     }

@@ -130,7 +130,7 @@ impl Problem {
 /// Upper-case start and a full stop.
 fn sentence(text: &str) -> String {
     let mut letters = text.trim().chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase().to_string()).unwrap_or_default();
     let text = format!("{first}{}", letters.as_str());
     if text.ends_with(['.', '!', '?']) { text } else { format!("{text}.") }
 }

@@ -138,7 +138,7 @@ fn Parts(name: &'static str, part: Breakdown, whole: Option<Breakdown>) -> impl 
     let label = format!("Parts of {name}");
     view! {
         <div class="scroll" role="region" tabindex="0" aria-label=label>
-            <table class="parts" data-testid=format!("attribution-{}", name.to_lowercase())>
+            <table class="parts" data-testid=format!("attribution-{}", name.to_ascii_lowercase())>
                 <thead><tr>
                     <th scope="col" class="word">{format!("Of {name}")}</th>
                     <th scope="col"><span class="swatch real" aria-hidden="true"></span>"Real"</th>
@@ -206,7 +206,7 @@ fn Bins(key: &'static str, what: &'static str, bins: Vec<Bin>) -> impl IntoView 
     let heads = labels.iter().map(|label| view! { <th scope="col">{*label}</th> }).collect_view();
     (!bins.is_empty()).then(|| {
         view! {
-            <div class="scroll" role="region" tabindex="0" aria-label=format!("Difference by {}", what.to_lowercase())>
+            <div class="scroll" role="region" tabindex="0" aria-label=format!("Difference by {}", what.to_ascii_lowercase())>
                 <table class="bins" data-testid=format!("attribution-by-{key}")>
                     <thead><tr>
                         <th scope="col" class="word">{what}</th><th scope="col">"Requests"</th>{heads}

@@ -117,7 +117,7 @@ fn Steady(windows: Windows, comparison: Comparison) -> impl IntoView {
                 .iter()
                 .zip(&steady.percentiles)
                 .map(|(whole, row)| {
-                    let label = format!("{} {}", steady.metric.label(), whole.label.to_uppercase());
+                    let label = format!("{} {}", steady.metric.label(), whole.label.to_ascii_uppercase());
                     let cells = [
                         format_duration(whole.real_ns.as_f64()),
                         format_duration(whole.sim_ns.as_f64()),

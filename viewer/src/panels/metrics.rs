@@ -143,7 +143,7 @@ fn Tab(entry: MetricComparison, button: NodeRef<Button>, chosen: Memo<Metric>) -
     let metric = entry.metric;
     let is_chosen = move || chosen.get() == metric;
     let verdict = entry.percentiles.iter().map(|row| row.verdict).max().unwrap_or(Verdict::CannotTell);
-    let median = entry.percentiles.first().map(|row| (row.label.to_uppercase(), percent(row.rel_error)));
+    let median = entry.percentiles.first().map(|row| (row.label.to_ascii_uppercase(), percent(row.rel_error)));
     view! {
         <button
             node_ref=button

@@ -40,7 +40,7 @@ pub fn Parameters(session: Session, opened: Arc<Opened>) -> impl IntoView {
         Memo::new(move |_| columns.with(|columns| settings(&columns.iter().map(|one| &one.run).collect::<Vec<_>>())));
     let filter = RwSignal::new(String::new());
     let found = move |is_different: bool| {
-        let wanted = filter.get().to_lowercase();
+        let wanted = filter.get().to_ascii_lowercase();
         rows.with(|rows| {
             let found = rows.iter().filter(|row| row.is_different == is_different && holds(row, &wanted));
             found.cloned().collect::<Vec<_>>()
@@ -104,7 +104,7 @@ fn columns(view: View, session: Session, opened: &Opened) -> Vec<Column> {
 
 fn holds(row: &SettingRow, wanted: &str) -> bool {
     let words = std::iter::once(&row.key).chain(row.values.iter().flatten());
-    wanted.split_whitespace().all(|term| words.clone().any(|word| word.to_lowercase().contains(term)))
+    wanted.split_whitespace().all(|term| words.clone().any(|word| word.to_ascii_lowercase().contains(term)))
 }
 
 #[component]

@@ -73,7 +73,7 @@ fn WholeRow(row: PercentileRow) -> impl IntoView {
     let more = row.num_more_needed.filter(|more| *more > 0).map(|more| format!(" ({} more)", thousands(more.into())));
     view! {
         <tr data-percentile=row.label.clone()>
-            <th scope="row" class="word">{row.label.to_uppercase()}</th>
+            <th scope="row" class="word">{row.label.to_ascii_uppercase()}</th>
             <Time time=row.real_ns name="real"/>
             <Time time=row.sim_ns name="sim"/>
             <td data-testid="error" class="strong">{percent(row.rel_error)}</td>
@@ -151,7 +151,7 @@ fn PartRow(
     let said = |time: Option<CentiNanos>| time.map(|time| time.to_string());
     view! {
         <tr data-percentile=whole.label.clone()>
-            <th scope="row" class="word">{whole.label.to_uppercase()}</th>
+            <th scope="row" class="word">{whole.label.to_ascii_uppercase()}</th>
             <td data-testid="real" data-ns=move || said(time(|row| row.real_ns))>{move || shown(time(|row| row.real_ns))}</td>
             <td data-testid="sim" data-ns=move || said(time(|row| row.sim_ns))>{move || shown(time(|row| row.sim_ns))}</td>
             <td data-testid="error" class="strong">{move || percent(part.get().and_then(|row| row.rel_error))}</td>

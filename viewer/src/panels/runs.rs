@@ -100,7 +100,7 @@ fn mark_words(strip: &RunStrip, row: usize, mark: RunMark) -> Option<String> {
         RunMark::Simulated => ("simulated", &strip.sim),
     };
     let time = times.get(row)?;
-    Some(format!("{}, {name}: {}", strip.labels.get(row)?.to_uppercase(), format_duration(time.as_f64())))
+    Some(format!("{}, {name}: {}", strip.labels.get(row)?.to_ascii_uppercase(), format_duration(time.as_f64())))
 }
 
 /// The same as a table.
@@ -110,7 +110,7 @@ fn Twin(strip: Arc<RunStrip>, name: &'static str) -> impl IntoView {
         let words = time.map_or("–".to_owned(), |time| format_duration(time.as_f64()));
         view! { <td data-ns=time.map(|time| time.to_string())>{words}</td> }
     };
-    let heads = strip.labels.iter().map(|label| view! { <th scope="col">{label.to_uppercase()}</th> });
+    let heads = strip.labels.iter().map(|label| view! { <th scope="col">{label.to_ascii_uppercase()}</th> });
     let columns = 0..strip.labels.len();
     let row = |run: &str, times: &[CentiNanos], class: &'static str| {
         let cells = columns.clone().map(|place| time(times.get(place))).collect_view();

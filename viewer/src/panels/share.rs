@@ -141,7 +141,7 @@ fn Figures() -> impl IntoView {
                     class="button quiet"
                     type="button"
                     aria-label=format!("{title} as {label}")
-                    data-testid=format!("save-{}-{}", figure.name, label.to_lowercase().replace(' ', "-"))
+                    data-testid=format!("save-{}-{}", figure.name, label.to_ascii_lowercase().replace(' ', "-"))
                     on:click=move |_| act(view, &figure)
                 >{label}</button>
             }

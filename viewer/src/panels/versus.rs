@@ -175,7 +175,7 @@ fn Percentiles(table: Table, metric: Metric) -> impl IntoView {
     let mut wanted: Vec<(Percentile, String)> = Vec::new();
     for row in table.sides.iter().filter_map(entry).flat_map(|entry| entry.percentiles) {
         if wanted.iter().all(|(percentile, _)| *percentile != row.percentile) {
-            wanted.push((row.percentile, row.label.to_uppercase()));
+            wanted.push((row.percentile, row.label.to_ascii_uppercase()));
         }
     }
     fidelio_shared::order::sort_by(&mut wanted, Ord::cmp);

@@ -65,5 +65,5 @@ fn signed(e2e: &Breakdown, total_ns: i64) -> String {
 fn words(e2e: &Breakdown, row: &PartRow) -> String {
     let error =
         row.rel_error.map_or("none in the real run".to_owned(), |error| format!("{} of its own", percent(error)));
-    format!("{} {} ({error})", row.part.label().to_lowercase(), signed(e2e, row.diff_ns))
+    format!("{} {} ({error})", row.part.label().to_ascii_lowercase(), signed(e2e, row.diff_ns))
 }

@@ -91,7 +91,7 @@ fn a_planted_bias_lands_in_its_part_and_nowhere_else() {
         };
         assert_eq!(differences(&attribution.e2e), expected(Split::Steps.parts(), planted));
         assert_eq!(differences(&attribution.ttft), expected(Split::Steps.first_token_parts(), in_ttft));
-        assert!(attribution.sentence.contains(&part.label().to_lowercase()), "{}", attribution.sentence);
+        assert!(attribution.sentence.contains(&part.label().to_ascii_lowercase()), "{}", attribution.sentence);
     }
 }
 

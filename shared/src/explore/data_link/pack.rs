@@ -1,6 +1,7 @@
 //! Numbers, times, errors and words as few bytes. Whatever is read back is checked; nothing is kept unread.
 
 use crate::charts::format_duration;
+use crate::decimal::decimal;
 use crate::report::magnitude;
 use crate::stats::CentiNanos;
 
@@ -151,7 +152,7 @@ impl<'a> Unpack<'a> {
         }
         let mantissa = Some(code >> 6).filter(|mantissa| (1_000..10_000).contains(mantissa))?;
         let exponent = (code & 63) as i64 - RATE_EXPONENTS - 3;
-        format!("{mantissa}e{exponent}").parse().ok().map(Some)
+        decimal(&format!("{mantissa}e{exponent}")).map(Some)
     }
 }
 

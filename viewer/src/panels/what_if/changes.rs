@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use fidelio_shared::decimal::decimal;
 use fidelio_shared::explore::questions::WhatIf;
 use fidelio_shared::serving::{Policy, SchedulerConfig};
 
@@ -103,7 +104,7 @@ impl Setting {
                     known.ok_or_else(|| format!("`{name}` is on or off, not “{text}”"))?;
             }
             Setting::Rate => {
-                let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite());
+                let rate = decimal(text).filter(|rate| rate.is_finite());
                 settings.rate = rate.ok_or_else(|| format!("`{name}` is a number, not “{text}”"))?;
             }
             Setting::NumReplicas => settings.num_replicas = count()?,

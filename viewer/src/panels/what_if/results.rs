@@ -29,7 +29,7 @@ pub fn Results(trial: Trial, opened: Arc<Opened>, metric: Metric) -> impl IntoVi
             move |from: Option<CentiNanos>| percent(from.zip(answer.get()).and_then(|(from, to)| change(from, to)));
         view! {
             <tr data-testid="what-if-row" data-percentile=row.label.clone()>
-                <th scope="row" class="word">{row.label.to_uppercase()}</th>
+                <th scope="row" class="word">{row.label.to_ascii_uppercase()}</th>
                 {time("real", Some(row.real_ns))}
                 {time("sim", Some(row.sim_ns))}
                 {time("unchanged", again)}

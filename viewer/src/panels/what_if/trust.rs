@@ -57,7 +57,7 @@ fn unchanged_words(basis: &WhatIfBasis, opened: &Opened, metric: Metric) -> Opti
     let real = opened.comparison.metric(metric)?;
     let errors = real.percentiles.iter().filter_map(|row| {
         let (_, time) = again.percentiles.iter().find(|(percentile, _)| *percentile == row.percentile)?;
-        Some(format!("{} {}", row.label.to_uppercase(), percent(Some(change(row.real_ns, *time)?))))
+        Some(format!("{} {}", row.label.to_ascii_uppercase(), percent(Some(change(row.real_ns, *time)?))))
     });
     let errors: Vec<String> = errors.collect();
     let errors = if errors.is_empty() { "nothing to compare".to_owned() } else { errors.join(", ") };
