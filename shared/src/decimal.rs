@@ -6,10 +6,9 @@ pub fn decimal(text: &str) -> Option<f64> {
     // JSON's reader is exact and in every build anyway. The standard library's has tables of its own, 15 KiB that every
     // visitor of the site would load.
     let json = |text: &str| serde_json::from_str::<f64>(text).ok();
-    if text.starts_with(|first: char| first.is_ascii_digit() || first == '-') && !text.ends_with(char::is_whitespace) {
-        if let Some(number) = json(text) {
-            return Some(number);
-        }
+    let is_bare = text.starts_with(|first: char| first.is_ascii_digit() || first == '-');
+    if let Some(number) = Some(text).filter(|text| is_bare && !text.ends_with(char::is_whitespace)).and_then(json) {
+        return Some(number);
     }
     let (is_negative, size) = match text.strip_prefix('-') {
         Some(size) => (true, size),
