@@ -71,7 +71,7 @@ async fn heard(browser: &Browser, kind: &str) -> Vec<Value> {
 }
 
 async fn wait_to_hear(browser: &Browser, kind: &str, count: usize) {
-    browser.wait_until(&format!("heard.filter(message => message.fidelio === '{kind}').length >= {count}")).await;
+    browser.wait_until(&format!("heard.filter(message => message.fidelio === '{kind}').length === {count}")).await;
 }
 
 const OF_OPENER: &str = "document.title === 'opener'";
